@@ -1,0 +1,85 @@
+#include "core/config/address.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstdint>
+
+namespace spillway::core {
+
+namespace {
+
+constexpr std::array<std::string_view, 8> kLaterSchemes{"kafka", "amqp", "amqps", "mqtt",
+                                                        "mqtts", "nats", "http",  "https"};
+
+std::string complaint_about_scheme(std::string_view url, std::string_view scheme) {
+  if (scheme == "ws" || scheme == "wss") return "";
+  if (std::find(kLaterSchemes.begin(), kLaterSchemes.end(), scheme) != kLaterSchemes.end()) {
+    return "\"" + std::string(scheme) + "\" is not supported by this build; use ws:// or wss://";
+  }
+  return "\"" + std::string(url) + "\" does not begin with ws:// or wss://";
+}
+
+bool is_port(std::string_view text, std::uint16_t port_min) {
+  std::uint16_t port = 0;
+  const char* const end = text.data() + text.size();
+  const auto [at, error] = std::from_chars(text.data(), end, port);
+  return error == std::errc{} && at == end && port >= port_min;
+}
+
+bool is_host(std::string_view host) {
+  return !host.empty() && std::all_of(host.begin(), host.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '-' || c == '_';
+  });
+}
+
+/// A literal IPv6 address in brackets; whether it is a good one is the resolver's to say.
+bool is_bracketed(std::string_view host) {
+  return host.size() > 2 && host.front() == '[' && host.back() == ']' &&
+         host.find_first_not_of("0123456789abcdefABCDEF:.%", 1) == host.size() - 1;
+}
+
+struct Authority {
+  std::string_view host;
+  std::string_view port;
+  bool has_port = false;
+};
+
+Authority split(std::string_view authority) {
+  const std::size_t colon = authority.rfind(':');
+  const bool inside_brackets = authority.ends_with(']');
+  if (colon == std::string_view::npos || inside_brackets) return {authority, {}, false};
+  return {authority.substr(0, colon), authority.substr(colon + 1), true};
+}
+
+std::string complaint_about(std::string_view url, std::uint16_t port_min, bool port_needed,
+                            bool path_allowed, const char* example) {
+  const std::size_t scheme_end = url.find("://");
+  const std::string_view scheme =
+      scheme_end == std::string_view::npos ? std::string_view{} : url.substr(0, scheme_end);
+  if (std::string complaint = complaint_about_scheme(url, scheme); !complaint.empty()) {
+    return complaint;
+  }
+  const std::string_view rest = url.substr(scheme_end + 3);
+  const std::size_t slash = std::min(rest.find('/'), rest.size());
+  const Authority authority = split(rest.substr(0, slash));
+  const std::string_view path = rest.substr(slash);
+  const bool path_ok = path.empty() || path == "/" ||
+                       (path_allowed && path.find_first_of(" \t\r\n#") == std::string_view::npos);
+  const bool port_ok = authority.has_port ? is_port(authority.port, port_min) : !port_needed;
+  if ((is_host(authority.host) || is_bracketed(authority.host)) && port_ok && path_ok) return "";
+  return "\"" + std::string(url) + "\" is not an address such as \"" + example + "\"";
+}
+
+}  // namespace
+
+std::string complaint_about_url(std::string_view url) {
+  return complaint_about(url, 1, false, true, "wss://consumer.example:7443/path");
+}
+
+std::string complaint_about_listen(std::string_view address) {
+  return complaint_about(address, 0, true, false, "ws://127.0.0.1:7443");
+}
+
+}  // namespace spillway::core

@@ -1,0 +1,146 @@
+// [gateway] and [[stream]]: what happens on this machine.
+#include <algorithm>
+#include <array>
+
+#include "core/config/sections.h"
+#include "spillway/core/format.h"
+#include "spillway/core/topic.h"
+
+namespace spillway::core {
+
+namespace {
+
+constexpr std::array<std::string_view, 6> kGatewayKeys{
+    "name", "queue_dir", "spill_dir", "nap", "lanes_per_user_max", "lane_bytes_per_user_max"};
+constexpr std::array<std::string_view, 7> kStreamKeys{
+    "name", "topics", "sync_interval", "segment_bytes", "max_bytes", "when_full", "placement"};
+constexpr std::array<std::string_view, 6> kLaterStreamKeys{
+    "max_age", "priority", "weight", "memory_bytes", "memory_age", "compression"};
+
+constexpr std::uint64_t kSegmentBytesMin = 64ULL << 10;
+constexpr std::uint64_t kSegmentBytesMax = 1ULL << 30;
+constexpr std::uint64_t kStreamBytesMin = 1ULL << 20;
+constexpr std::uint64_t kSegmentsMin = 4;
+constexpr std::uint64_t kNapMaxNs = 1'000'000'000;
+constexpr std::size_t kNameBytesMax = 63;
+
+Result<void> check_sizes(const TableReader& reader, const StreamConfig& stream) {
+  if (stream.max_bytes < kStreamBytesMin) {
+    return reader.complain("max_bytes", "max_bytes must be at least 1MiB");
+  }
+  if (stream.segment_bytes < kSegmentBytesMin || stream.segment_bytes > kSegmentBytesMax ||
+      stream.segment_bytes % kPageBytes != 0) {
+    return reader.complain("segment_bytes",
+                           "segment_bytes must be a multiple of 4KiB from 64KiB to 1GiB");
+  }
+  if (stream.segment_bytes > stream.max_bytes / kSegmentsMin) {
+    return reader.complain(reader.has("segment_bytes") ? "segment_bytes" : "max_bytes",
+                           "segment_bytes (" + std::to_string(stream.segment_bytes) +
+                               ") must be at most a quarter of max_bytes (" +
+                               std::to_string(stream.max_bytes) + ")");
+  }
+  return {};
+}
+
+Result<void> check_topics(const TableReader& reader, const StreamConfig& stream) {
+  if (stream.topics.empty()) {
+    return reader.complain("topics", "topics is missing; [\"#\"] takes everything");
+  }
+  for (const std::string& filter : stream.topics) {
+    if (is_valid_topic_filter(filter)) continue;
+    return reader.complain("topics", "\"" + filter +
+                                         "\" is not a topic filter: '+' stands for a whole level, "
+                                         "'#' for the rest and only at the end");
+  }
+  return {};
+}
+
+Result<void> read_when_full(const TableReader& reader, StreamConfig& stream) {
+  std::string when_full = "drop-oldest";
+  SPILLWAY_CHECKED(reader.read("when_full", when_full));
+  if (when_full != "drop-oldest" && when_full != "reject-new") {
+    return reader.complain("when_full", "when_full must be \"drop-oldest\" or \"reject-new\"");
+  }
+  stream.when_full = when_full == "drop-oldest" ? WhenFull::kDropOldest : WhenFull::kRejectNew;
+  return {};
+}
+
+Result<void> check_placement(const TableReader& reader) {
+  std::string placement = "disk";
+  SPILLWAY_CHECKED(reader.read("placement", placement));
+  if (placement == "disk") return {};
+  return reader.complain("placement", "placement = \"" + placement +
+                                          "\" is not supported by this version; use \"disk\"");
+}
+
+Result<void> check_directories(const TableReader& reader, const GatewayConfig& gateway) {
+  const std::array<std::pair<std::string_view, const std::string*>, 2> directories{
+      {{"queue_dir", &gateway.queue_dir}, {"spill_dir", &gateway.spill_dir}}};
+  for (const auto& [key, directory] : directories) {
+    if (directory->starts_with('/')) continue;
+    return reader.complain(key, std::string(key) + " must be an absolute path");
+  }
+  if (gateway.queue_dir == gateway.spill_dir) {
+    return reader.complain("spill_dir", "spill_dir and queue_dir must not be the same directory");
+  }
+  return {};
+}
+
+}  // namespace
+
+bool is_valid_name(std::string_view name) {
+  return !name.empty() && name.size() <= kNameBytesMax &&
+         std::all_of(name.begin(), name.end(), [](char c) {
+           return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+         });
+}
+
+Result<void> read_gateway(const toml::table& table, Config& config) {
+  GatewayConfig& gateway = config.gateway;
+  const TableReader reader(table, "[gateway]", config.path);
+  SPILLWAY_CHECKED(reader.check_keys({kGatewayKeys, {}}));
+  SPILLWAY_CHECKED(reader.read("name", gateway.name));
+  SPILLWAY_CHECKED(reader.read("queue_dir", gateway.queue_dir));
+  SPILLWAY_CHECKED(reader.read("spill_dir", gateway.spill_dir));
+  SPILLWAY_CHECKED(reader.read_duration("nap", gateway.nap_ns));
+  SPILLWAY_CHECKED(reader.read_count("lanes_per_user_max", gateway.lanes_per_user_max));
+  SPILLWAY_CHECKED(reader.read_bytes("lane_bytes_per_user_max", gateway.lane_bytes_per_user_max));
+  if (!is_valid_topic(gateway.name)) {
+    return reader.complain("name", "name must be 1 to 255 bytes of UTF-8 without '+' and '#'");
+  }
+  if (gateway.nap_ns == 0 || gateway.nap_ns > kNapMaxNs) {
+    return reader.complain("nap", "nap must be above 0 and at most \"1s\"");
+  }
+  return check_directories(reader, gateway);
+}
+
+Result<void> read_stream(const toml::table& table, Config& config) {
+  StreamConfig stream;
+  const TableReader reader(table, "[[stream]]", config.path);
+  SPILLWAY_CHECKED(reader.check_keys({kStreamKeys, kLaterStreamKeys}));
+  SPILLWAY_CHECKED(reader.read("name", stream.name));
+  SPILLWAY_CHECKED(reader.read("topics", stream.topics));
+  SPILLWAY_CHECKED(reader.read_duration("sync_interval", stream.sync_interval_ns));
+  SPILLWAY_CHECKED(reader.read_bytes("segment_bytes", stream.segment_bytes));
+  SPILLWAY_CHECKED(reader.read_bytes("max_bytes", stream.max_bytes));
+  SPILLWAY_CHECKED(read_when_full(reader, stream));
+  SPILLWAY_CHECKED(check_placement(reader));
+  if (!is_valid_name(stream.name)) {
+    return reader.complain("name", "name must be 1 to 63 of a-z, 0-9, '_' and '-'");
+  }
+  for (const StreamConfig& other : config.streams) {
+    if (other.name != stream.name) continue;
+    return reader.complain("name", "there is another stream named \"" + stream.name + "\"");
+  }
+  SPILLWAY_CHECKED(check_topics(reader, stream));
+  // A small quota without a word about segments means smaller segments, not an error.
+  if (!reader.has("segment_bytes")) {
+    const std::uint64_t quarter = stream.max_bytes / kSegmentsMin / kPageBytes * kPageBytes;
+    stream.segment_bytes = std::min(stream.segment_bytes, std::max(quarter, kSegmentBytesMin));
+  }
+  SPILLWAY_CHECKED(check_sizes(reader, stream));
+  config.streams.push_back(std::move(stream));
+  return {};
+}
+
+}  // namespace spillway::core

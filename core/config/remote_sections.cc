@@ -1,0 +1,142 @@
+// [[uplink]] and [consumer]: what goes over the network.
+#include <algorithm>
+#include <array>
+
+#include "core/config/address.h"
+#include "core/config/sections.h"
+
+namespace spillway::core {
+
+namespace {
+
+constexpr std::array<std::string_view, 7> kUplinkKeys{
+    "name", "streams", "url", "tls", "window_bytes", "reconnect_min", "reconnect_max"};
+constexpr std::array<std::string_view, 5> kLaterUplinkKeys{"rate_limit", "priority", "weight",
+                                                           "budget", "window"};
+constexpr std::array<std::string_view, 3> kTlsKeys{"ca", "certificate", "key"};
+constexpr std::array<std::string_view, 3> kConsumerKeys{"listen", "inbox", "tls"};
+constexpr std::array<std::string_view, 5> kLaterConsumerKeys{"retain", "max_bytes", "workflow",
+                                                             "source", "relay"};
+
+constexpr std::uint64_t kWindowBytesMin = 64ULL << 10;
+constexpr std::uint64_t kWindowBytesMax = 1ULL << 30;
+
+/// `name` as a person writes it: "[uplink.tls]".
+Result<void> read_tls(const TableReader& owner, const std::string& name, bool secure,
+                      const std::string& path, TlsConfig& tls) {
+  SPILLWAY_TRY(table, owner.table("tls"));
+  if (table == nullptr) return {};
+  const TableReader reader(*table, name, path);
+  SPILLWAY_CHECKED(reader.check_keys({kTlsKeys, {}}));
+  SPILLWAY_CHECKED(reader.read("ca", tls.ca));
+  SPILLWAY_CHECKED(reader.read("certificate", tls.certificate));
+  SPILLWAY_CHECKED(reader.read("key", tls.key));
+  if (tls.certificate.empty() != tls.key.empty()) {
+    return reader.complain("key", "certificate and key are given together or not at all");
+  }
+  // Somebody who wrote this believes that the link is encrypted.
+  if (!secure) return reader.complain("ca", "the address is ws://, without TLS; make it wss://");
+  return {};
+}
+
+Result<void> check_streams(const TableReader& reader, const Config& config, UplinkConfig& uplink) {
+  if (!reader.has("streams")) {
+    for (const StreamConfig& stream : config.streams) uplink.streams.push_back(stream.name);
+    return {};
+  }
+  if (uplink.streams.empty()) {
+    return reader.complain("streams", "streams is empty; leave it out to take all streams");
+  }
+  for (std::size_t i = 0; i < uplink.streams.size(); ++i) {
+    const std::string& wanted = uplink.streams[i];
+    const auto begin = uplink.streams.begin();
+    if (std::find(begin, begin + static_cast<std::ptrdiff_t>(i), wanted) !=
+        begin + static_cast<std::ptrdiff_t>(i)) {
+      return reader.complain("streams", "\"" + wanted + "\" is named twice");
+    }
+    const bool known = std::any_of(config.streams.begin(), config.streams.end(),
+                                   [&](const StreamConfig& s) { return s.name == wanted; });
+    if (!known) return reader.complain("streams", "there is no stream named \"" + wanted + "\"");
+  }
+  return {};
+}
+
+Result<void> check_uplink(const TableReader& reader, const Config& config,
+                          const UplinkConfig& uplink) {
+  if (!is_valid_name(uplink.name)) {
+    return reader.complain("name", "name must be 1 to 63 of a-z, 0-9, '_' and '-'");
+  }
+  for (const UplinkConfig& other : config.uplinks) {
+    if (other.name != uplink.name) continue;
+    return reader.complain("name", "there is another uplink named \"" + uplink.name + "\"");
+  }
+  if (uplink.url.empty()) {
+    return reader.complain("url", "url is missing, such as \"wss://consumer.example:7443\"");
+  }
+  if (std::string complaint = complaint_about_url(uplink.url); !complaint.empty()) {
+    return reader.complain("url", "url: " + complaint);
+  }
+  if (uplink.window_bytes < kWindowBytesMin || uplink.window_bytes > kWindowBytesMax) {
+    return reader.complain("window_bytes", "window_bytes must be from 64KiB to 1GiB");
+  }
+  if (uplink.reconnect_ns_min == 0 || uplink.reconnect_ns_min > uplink.reconnect_ns_max) {
+    return reader.complain(reader.has("reconnect_min") ? "reconnect_min" : "reconnect_max",
+                           "reconnect_min must be above 0 and not above reconnect_max");
+  }
+  return {};
+}
+
+Result<void> check_inbox(const TableReader& reader, const std::string& inbox) {
+  constexpr std::string_view kScheme = "sqlite:";
+  if (inbox.starts_with("postgresql:") || inbox.starts_with("postgres:")) {
+    return reader.complain("inbox",
+                           "inbox: PostgreSQL is not supported by this build; use sqlite:/path");
+  }
+  if (inbox.starts_with(kScheme) && inbox.size() > kScheme.size()) return {};
+  return reader.complain("inbox",
+                         "inbox must be given, such as \"sqlite:/var/lib/spillway/inbox.db\"");
+}
+
+}  // namespace
+
+Result<void> read_uplink(const toml::table& table, Config& config) {
+  UplinkConfig uplink;
+  const TableReader reader(table, "[[uplink]]", config.path);
+  SPILLWAY_CHECKED(reader.check_keys({kUplinkKeys, kLaterUplinkKeys}));
+  SPILLWAY_CHECKED(reader.read("name", uplink.name));
+  SPILLWAY_CHECKED(reader.read("streams", uplink.streams));
+  SPILLWAY_CHECKED(reader.read("url", uplink.url));
+  SPILLWAY_CHECKED(reader.read_bytes("window_bytes", uplink.window_bytes));
+  SPILLWAY_CHECKED(reader.read_duration("reconnect_min", uplink.reconnect_ns_min));
+  SPILLWAY_CHECKED(reader.read_duration("reconnect_max", uplink.reconnect_ns_max));
+  SPILLWAY_CHECKED(check_uplink(reader, config, uplink));
+  SPILLWAY_CHECKED(check_streams(reader, config, uplink));
+  SPILLWAY_CHECKED(
+      read_tls(reader, "[uplink.tls]", is_secure(uplink.url), config.path, uplink.tls));
+  config.uplinks.push_back(std::move(uplink));
+  return {};
+}
+
+Result<void> read_consumer(const toml::table& table, Config& config) {
+  ConsumerConfig consumer;
+  const TableReader reader(table, "[consumer]", config.path);
+  SPILLWAY_CHECKED(reader.check_keys({kConsumerKeys, kLaterConsumerKeys}));
+  SPILLWAY_CHECKED(reader.read("listen", consumer.listen));
+  SPILLWAY_CHECKED(reader.read("inbox", consumer.inbox));
+  if (consumer.listen.empty()) {
+    return reader.complain("listen", "listen is missing, such as \"ws://127.0.0.1:7443\"");
+  }
+  if (std::string complaint = complaint_about_listen(consumer.listen); !complaint.empty()) {
+    return reader.complain("listen", "listen: " + complaint);
+  }
+  SPILLWAY_CHECKED(check_inbox(reader, consumer.inbox));
+  const bool secure = is_secure(consumer.listen);
+  SPILLWAY_CHECKED(read_tls(reader, "[consumer.tls]", secure, config.path, consumer.tls));
+  if (secure && consumer.tls.certificate.empty()) {
+    return reader.complain("listen", "wss:// needs certificate and key in [consumer.tls]");
+  }
+  config.consumer = std::move(consumer);
+  return {};
+}
+
+}  // namespace spillway::core

@@ -1,0 +1,24 @@
+// The configuration's tables, each with its keys and rules. Private to core/config.
+#pragma once
+
+#include <string>
+
+#include "core/config/table_reader.h"
+#include "spillway/core/config.h"
+
+namespace spillway::core {
+
+[[nodiscard]] GatewayConfig default_gateway();
+[[nodiscard]] StreamConfig default_stream();
+
+/// Each reads one table; names must be new among what `config` already holds.
+[[nodiscard]] Result<void> read_gateway(const toml::table& table, Config& config);
+[[nodiscard]] Result<void> read_stream(const toml::table& table, Config& config);
+/// After the streams: an uplink may name only those that there are.
+[[nodiscard]] Result<void> read_uplink(const toml::table& table, Config& config);
+[[nodiscard]] Result<void> read_consumer(const toml::table& table, Config& config);
+
+/// [a-z0-9_-]{1,63}: a name that becomes a directory's or a file's.
+[[nodiscard]] bool is_valid_name(std::string_view name);
+
+}  // namespace spillway::core

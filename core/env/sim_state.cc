@@ -1,0 +1,49 @@
+#include "core/env/sim_state.h"
+
+namespace spillway::core::env {
+
+Result<void> SimEnv::State::begin_step(SimStep kind) {
+  if (!powered) return fail(ErrorCode::kIo, "the power is off (simulated)");
+  const std::uint64_t step = steps;
+  if (cut_at == step) {
+    powered = false;
+    throw PowerCut{step};
+  }
+  ++steps;
+  last_kind = kind;
+  const auto failure = failures.find(step);
+  if (failure != failures.end()) return tl::unexpected(failure->second);
+  return {};
+}
+
+Result<void> SimEnv::State::begin_write(SimStep kind, SimInode& inode, std::size_t offset,
+                                        std::span<const std::byte> bytes) {
+  // A word is stored whole; a longer copy is cut anywhere.
+  if (powered && cut_at == steps && bytes.size() > sizeof(std::uint64_t) && random.chance(50)) {
+    inode.write(offset, bytes.first(static_cast<std::size_t>(random.below(bytes.size()))));
+  }
+  return begin_step(kind);
+}
+
+Result<void> SimEnv::State::check_space(std::uint64_t more, const std::string& path) const {
+  const std::uint64_t used = names.total_bytes();
+  if (used <= capacity_bytes && more <= capacity_bytes - used) return {};
+  return fail(ErrorCode::kFull, "growing " + path + ": No space left on device (simulated)");
+}
+
+Uuid SimEnv::State::random_uuid() {
+  const std::uint64_t high = random.next();
+  return Uuid::from_random(high, random.next());
+}
+
+void SimEnv::State::restart() {
+  ++life;
+  powered = true;
+  cut_at.reset();
+  for (const auto& [path, inode] : names.files()) {
+    inode->lock_holder = nullptr;
+    inode->forget_mappings();
+  }
+}
+
+}  // namespace spillway::core::env

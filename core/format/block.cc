@@ -1,0 +1,152 @@
+#include <cstring>
+#include <limits>
+#include <string>
+
+#include "core/format/checksum.h"
+#include "core/format/rules.h"
+#include "spillway/core/format.h"
+
+namespace spillway::core {
+
+namespace {
+
+constexpr std::size_t kChecksumBytes = sizeof(std::uint64_t);
+
+using format::BlockHeader;
+using format::BlockKind;
+
+/// The byte may be no kind at all; the switches' default takes that.
+BlockKind kind_of(const BlockHeader& header) { return static_cast<BlockKind>(header.kind()); }
+
+Result<void> check_data_header(const BlockHeader& header) {
+  if (header.count() == 0) return broken("a data block holds no record");
+  if (header.base_offset() > std::numeric_limits<std::uint64_t>::max() - header.count()) {
+    return broken("a data block's offsets run past 2^64");
+  }
+  return {};
+}
+
+/// What every kind but data must not say.
+Result<void> check_declaration_header(const BlockHeader& header) {
+  if (header.count() != 0) return broken("a block that is not data counts records");
+  if (header.anchor_ticks() != 0 || header.anchor_boottime_ns() != 0) {
+    return broken("a block that is not data has an anchor");
+  }
+  const bool of_a_lane = kind_of(header) == BlockKind::lane;
+  if (!of_a_lane && (header.lane_id() != 0 || header.lane_end() != 0)) {
+    return broken("a block of no lane names one");
+  }
+  return {};
+}
+
+Result<void> check_stored_size(const BlockHeader& header, std::uint64_t size) {
+  if (header.stored_size() == size) return {};
+  return broken("a block of kind " + std::to_string(header.kind()) + " stores " +
+                std::to_string(header.stored_size()) + " bytes instead of " + std::to_string(size));
+}
+
+Result<void> check_kind(const BlockHeader& header) {
+  switch (kind_of(header)) {
+    case BlockKind::data:
+      return check_data_header(header);
+    case BlockKind::lane:
+      SPILLWAY_CHECKED(check_stored_size(header, sizeof(format::LaneDeclaration)));
+      break;
+    case BlockKind::clock:
+      SPILLWAY_CHECKED(check_stored_size(header, sizeof(format::ClockReading)));
+      break;
+    case BlockKind::seal:
+      SPILLWAY_CHECKED(check_stored_size(header, 0));
+      break;
+    case BlockKind::schema:
+    case BlockKind::dictionary:
+      break;
+    default:
+      return broken("unknown block kind " + std::to_string(header.kind()));
+  }
+  return check_declaration_header(header);
+}
+
+Result<void> check_data(const BlockHeader& header, std::span<const std::byte> stored) {
+  SPILLWAY_TRY(count, count_frames(stored));
+  if (count == header.count()) return {};
+  return broken("a data block says " + std::to_string(header.count()) + " records and holds " +
+                std::to_string(count));
+}
+
+Result<void> check_lane(const BlockHeader& header, std::span<const std::byte> stored) {
+  format::LaneDeclaration declaration;
+  std::memcpy(&declaration, stored.data(), sizeof(declaration));
+  SPILLWAY_CHECKED(check_lane_identity(declaration.identity()));
+  if (declaration.identity().lane_id() != header.lane_id()) {
+    return broken("a lane block's header and its identity name different lanes");
+  }
+  if (declaration.closed() > 1) return broken("a lane block's 'closed' is neither 0 nor 1");
+  if (!is_zero_from(*declaration.reserved()))
+    return broken("a lane block's reserved bytes are used");
+  return {};
+}
+
+Result<void> check_clock(std::span<const std::byte> stored) {
+  format::ClockReading reading;
+  std::memcpy(&reading, stored.data(), sizeof(reading));
+  if (reading.certain() > 1) return broken("a clock block's 'certain' is neither 0 nor 1");
+  if (!is_zero_from(*reading.reserved())) return broken("a clock block's reserved bytes are used");
+  return {};
+}
+
+}  // namespace
+
+std::uint64_t block_checksum(const BlockHeader& header, std::span<const std::byte> stored,
+                             std::uint64_t salt) {
+  const std::span<const std::byte> rest = bytes_of(header).subspan(kChecksumBytes);
+  // In a segment the stored bytes follow their header: one call, the append's path.
+  const std::byte* const end = rest.data() + rest.size();
+  if (end == stored.data()) return xxh3({rest.data(), rest.size() + stored.size()}, salt);
+  return xxh3(rest, stored, salt);
+}
+
+Result<void> check_block_header(const BlockHeader& header, std::uint64_t room,
+                                std::uint64_t expected_offset) {
+  if (room < kBlockHeaderBytes || header.stored_size() > room - kBlockHeaderBytes) {
+    return broken("a block does not lie whole in the " + std::to_string(room) + " bytes there are");
+  }
+  if (header.flags() != 0) return broken("a block's flags are not 0");
+  if (header.codec() != static_cast<std::uint8_t>(format::Codec::none)) {
+    return broken("a block's codec " + std::to_string(header.codec()) +
+                  " is not supported by this version");
+  }
+  if (header.raw_size() != header.stored_size()) {
+    return broken("a block without a codec has a raw size unlike its stored size");
+  }
+  if (header.base_offset() != expected_offset) {
+    return broken("a block has offset " + std::to_string(header.base_offset()) + " where " +
+                  std::to_string(expected_offset) + " was expected");
+  }
+  return check_kind(header);
+}
+
+Result<void> check_block(const BlockHeader& header, std::span<const std::byte> stored,
+                         std::uint64_t salt, std::uint64_t expected_offset) {
+  SPILLWAY_CHECKED(check_block_header(header, std::uint64_t{kBlockHeaderBytes} + stored.size(),
+                                      expected_offset));
+  if (header.stored_size() != stored.size()) {
+    return broken("a block stores " + std::to_string(header.stored_size()) + " bytes, but " +
+                  std::to_string(stored.size()) + " are there");
+  }
+  if (header.checksum() != block_checksum(header, stored, salt)) {
+    return broken("a block's checksum does not fit its bytes");
+  }
+  switch (kind_of(header)) {
+    case BlockKind::data:
+      return check_data(header, stored);
+    case BlockKind::lane:
+      return check_lane(header, stored);
+    case BlockKind::clock:
+      return check_clock(stored);
+    default:
+      return {};
+  }
+}
+
+}  // namespace spillway::core

@@ -1,0 +1,79 @@
+// The machine's configuration: one TOML file for all daemons (docs/operations.md lists every key).
+//
+// Unknown keys are errors that name the nearest known key and the line. Sizes read "8MiB",
+// durations "1s", "5ms", "7d".
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "spillway/core/result.h"
+#include "spillway/core/stream.h"
+
+namespace spillway::core {
+
+struct TlsConfig {
+  std::string ca;           // PEM file with the authorities that are trusted; empty: the system's
+  std::string certificate;  // PEM file with the own chain; empty: none is presented
+  std::string key;          // PEM file with its key
+};
+
+struct GatewayConfig {
+  std::string name;       // default: the host name
+  std::string queue_dir;  // default: /run/spillway as root, else $XDG_RUNTIME_DIR/spillway
+  std::string spill_dir;  // default: /var/lib/spillway as root, else $XDG_STATE_HOME/spillway or
+                          // ~/.local/state/spillway
+  std::uint64_t nap_ns = 5'000'000;
+  std::uint64_t lanes_per_user_max = 1024;
+  std::uint64_t lane_bytes_per_user_max = 256ULL << 20;
+};
+
+struct StreamConfig {
+  std::string name;                 // [a-z0-9_-]{1,63}
+  std::vector<std::string> topics;  // filters
+  std::uint64_t sync_interval_ns = 1'000'000'000;
+  std::uint64_t segment_bytes = 8ULL << 20;
+  std::uint64_t max_bytes = 256ULL << 20;
+  WhenFull when_full = WhenFull::kDropOldest;
+};
+
+struct UplinkConfig {
+  std::string name;
+  std::vector<std::string> streams;
+  std::string url;  // ws://host:port[/path] or wss://
+  TlsConfig tls;
+  std::uint64_t window_bytes = 4ULL << 20;          // sent and not yet acknowledged, at most
+  std::uint64_t reconnect_ns_min = 200'000'000;     // backoff: first wait
+  std::uint64_t reconnect_ns_max = 60'000'000'000;  // and its cap
+};
+
+struct ConsumerConfig {
+  std::string listen;  // ws://address:port or wss://
+  std::string inbox;   // sqlite:/path
+  TlsConfig tls;
+};
+
+struct Config {
+  std::string path;
+  GatewayConfig gateway;
+  std::vector<StreamConfig> streams;  // if none is given: one named "default" for "#"
+  std::vector<UplinkConfig> uplinks;
+  std::optional<ConsumerConfig> consumer;
+};
+
+/// kNotFound, kPermission, or kInvalidArgument with "FILE:LINE: ..." for the first thing that is
+/// wrong.
+[[nodiscard]] Result<Config> load_config(const std::string& path);
+/// The same from text, for tests; `path` stands in messages.
+[[nodiscard]] Result<Config> parse_config(std::string_view text, const std::string& path);
+/// Without a file: the defaults.
+[[nodiscard]] Config default_config();
+
+/// "8MiB", "64KiB", "1GiB", "512" -> bytes. "5ms", "1s", "2m", "12h", "7d" -> ns.
+[[nodiscard]] Result<std::uint64_t> parse_bytes(std::string_view text);
+[[nodiscard]] Result<std::uint64_t> parse_duration_ns(std::string_view text);
+
+}  // namespace spillway::core

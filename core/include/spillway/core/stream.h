@@ -1,0 +1,160 @@
+// Stream: the writing half of a spill. The agent owns one for each configured stream.
+//
+//            open                 append                          roll
+//   Closed --------> Appending ----------> Appending --(no room)--------> Appending (next segment)
+//                        |  ^                                  seal, sync, rename the spare, head blocks
+//              sync fails |  | collect(): written again into a new segment
+//                        v  |
+//                      Failed (nothing is called power-safe)
+//
+// Threads: all calls from the agent's drain thread, except SyncPlan::run and SpareOrder::run, which
+// a worker may run while the drain thread appends. Appending takes no lock and makes no system call
+// but at a roll.
+//
+// Invariants:
+//  1. Offsets run from 0 for ever, without holes but for those written down in the gap table.
+//  2. A segment's first block is written only after the segment before is sealed and synced, file
+//     and directory. So only the last segment can be torn, and only its valid prefix counts.
+//  3. Bytes that a sync covered are never written again: after a sync the append goes on at the
+//     next 4 KiB.
+//  4. A journal goes on only if the boot-lived journal page names it and the recovered next offset
+//     is not below the page's; otherwise a new journal begins, in a new segment. (docs/format.md,
+//     'journals')
+//  5. When the journal goes on (the writer before was killed or has closed, within this boot), so does its last segment, at
+//     the next 4 KiB. After anything else nothing is appended to the recovered segment.
+//  6. Every segment begins with a clock block and one lane block for each live lane, so that it
+//     reads alone and a restart knows each lane's position from the last segment that holds a data
+//     block.
+//  7. A gap is synced in the gap table before what it names is removed.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "spillway/core/env/env.h"
+#include "spillway/core/format.h"
+#include "spillway/core/gap_table.h"
+#include "spillway/core/result.h"
+#include "spillway/core/uuid.h"
+
+namespace spillway::core {
+
+enum class WhenFull : std::uint8_t { kDropOldest, kRejectNew };
+
+struct StreamOptions {
+  std::string name;
+  std::string directory;          // <spill_dir>/<name>
+  std::string journal_page_path;  // <queue_dir>/journal/<name>: must not survive a boot
+  Uuid gateway;
+  std::uint64_t segment_bytes = 8ULL
+                                << 20;  // multiple of 4096, at least 64 KiB, at most max_bytes / 4
+  std::uint64_t max_bytes = 256ULL << 20;  // all segments, the spare included; at least 1 MiB
+  WhenFull when_full = WhenFull::kDropOldest;
+  std::vector<std::string> uplinks;  // those whose cursors hold segments
+};
+
+/// A run of whole frames from one lane, as the drain found it. The bytes may change while they are
+/// read.
+struct FrameRun {
+  std::uint64_t lane_id = 0;
+  std::uint64_t lane_end = 0;  // the lane's position behind the run
+  std::span<const std::byte> frames;
+  std::uint64_t anchor_ticks = 0;
+  std::uint64_t anchor_boottime_ns = 0;
+};
+
+struct Appended {
+  std::uint64_t first_offset = 0;
+  std::uint64_t next_offset = 0;
+};
+
+/// Where a lane stands in the spill.
+struct LanePosition {
+  format::LaneIdentity identity;
+  std::uint64_t lane_end = 0;
+  std::uint64_t rejected = 0;
+  bool closed = false;
+};
+
+/// One fdatasync, to be run by any thread: what it makes power-safe once it has returned.
+struct SyncPlan {
+  std::shared_ptr<env::File> file;
+  std::uint64_t next_offset = 0;  // everything below becomes power-safe
+  std::uint64_t generation = 0;   // which segment it was planned for
+  [[nodiscard]] Result<void> run() const { return file->sync_data(); }
+};
+
+/// The order to make the next segment's file ahead of need; run by any thread.
+struct SpareOrder {
+  env::Env* env = nullptr;
+  std::string path;
+  std::uint64_t bytes = 0;
+  [[nodiscard]] Result<void> run() const;
+};
+
+/// What recovery found, for the log and `status`.
+struct Recovery {
+  bool new_journal = false;
+  std::string reason;  // why a new journal or segment began; empty if the stream just went on
+  std::uint64_t blocks_scanned = 0;
+};
+
+class Stream {
+ public:
+  /// Opens or makes the stream and recovers it. Locks the directory (kBusy names the other agent's
+  /// lock file). kNewerVersion if any segment is of a newer format: nothing is touched then.
+  [[nodiscard]] static Result<std::unique_ptr<Stream>> open(env::Env& env, StreamOptions options);
+  virtual ~Stream() = default;
+
+  /// Declares a lane, or declares it again with new totals. Its data may follow.
+  [[nodiscard]] virtual Result<void> declare_lane(const format::LaneIdentity& identity,
+                                                  std::uint64_t lane_end, std::uint64_t rejected,
+                                                  bool closed) = 0;
+  /// Forgets a closed lane: it is not repeated in later segments.
+  virtual void forget_lane(std::uint64_t lane_id) = 0;
+  /// The lanes known from the spill, with their positions: after open, where each goes on.
+  [[nodiscard]] virtual const std::vector<LanePosition>& lanes() const = 0;
+
+  /// Copies the run into the spill, checks the copy, and publishes it: process-safe when this
+  /// returns. kCorrupt: the run is not a run of frames (nothing was published; the lane is
+  /// hostile). kFull: quota with reject-new, or disk full. kIo: the stream has failed; see reopen.
+  [[nodiscard]] virtual Result<Appended> append(const FrameRun& run) = 0;
+  /// Writes a clock block (after each step of the wall clock).
+  [[nodiscard]] virtual Result<void> append_clock() = 0;
+  /// The longest run `append` takes, in bytes.
+  [[nodiscard]] virtual std::uint64_t run_bytes_max() const = 0;
+
+  /// Nothing if everything is power-safe already or a plan is under way.
+  [[nodiscard]] virtual std::optional<SyncPlan> plan_sync() = 0;
+  /// A failed sync: the stream writes the unsynced blocks again into a new segment before anything
+  /// is called power-safe.
+  [[nodiscard]] virtual Result<void> finish_sync(const SyncPlan& plan,
+                                                 const Result<void>& outcome) = 0;
+
+  /// An order if the next segment's file is wanted and not being made.
+  [[nodiscard]] virtual std::optional<SpareOrder> order_spare() = 0;
+  virtual void finish_spare(const Result<void>& outcome) = 0;
+
+  /// Frees segments that every configured uplink has acknowledged (its cursor is synced first).
+  /// Cheap; call once a second.
+  [[nodiscard]] virtual Result<void> collect() = 0;
+
+  [[nodiscard]] virtual std::uint64_t oldest_offset() const = 0;
+  [[nodiscard]] virtual std::uint64_t next_offset() const = 0;     // process-safe below
+  [[nodiscard]] virtual std::uint64_t durable_offset() const = 0;  // power-safe below
+  [[nodiscard]] virtual std::uint64_t held_bytes() const = 0;
+  [[nodiscard]] virtual const Uuid& journal() const = 0;
+  [[nodiscard]] virtual const Recovery& recovery() const = 0;
+  [[nodiscard]] virtual const GapTable& gaps() const = 0;
+  [[nodiscard]] virtual const StreamOptions& options() const = 0;
+
+  /// Clean end: seals nothing, syncs everything, leaves the journal page as it is.
+  [[nodiscard]] virtual Result<void> close() = 0;
+};
+
+}  // namespace spillway::core

@@ -1,0 +1,63 @@
+// Where a scan gets a segment's bytes from: a file read through a window, or memory. Private to
+// core/spill.
+//
+// One thread. A view is good until the next call; it is shorter than asked for only at the end of
+// what there is.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "spillway/core/env/env.h"
+
+namespace spillway::core {
+
+class ByteSource {
+ public:
+  ByteSource() = default;
+  ByteSource(const ByteSource&) = delete;
+  ByteSource& operator=(const ByteSource&) = delete;
+  virtual ~ByteSource() = default;
+  [[nodiscard]] virtual Result<std::span<const std::byte>> view(std::uint64_t position,
+                                                                std::size_t size) = 0;
+};
+
+/// A mapping that this process wrote itself.
+class MemorySource final : public ByteSource {
+ public:
+  explicit MemorySource(std::span<const std::byte> bytes) : bytes_(bytes) {}
+  Result<std::span<const std::byte>> view(std::uint64_t position, std::size_t size) override {
+    if (position >= bytes_.size()) return std::span<const std::byte>{};
+    const auto at = static_cast<std::size_t>(position);
+    return bytes_.subspan(at, std::min(size, bytes_.size() - at));
+  }
+
+ private:
+  std::span<const std::byte> bytes_;
+};
+
+/// A file, copied out by pread: small at first (a follower at the tail asks for little), then
+/// doubling.
+class FileWindow final : public ByteSource {
+ public:
+  static constexpr std::size_t kFirstReadBytes = 8 * 1024;
+  static constexpr std::size_t kReadBytesMax = 256 * 1024;
+
+  explicit FileWindow(std::shared_ptr<env::File> file) : file_(std::move(file)) {}
+  Result<std::span<const std::byte>> view(std::uint64_t position, std::size_t size) override;
+  /// Forgets what was read: a living writer may have changed it.
+  void refresh();
+
+ private:
+  std::shared_ptr<env::File> file_;
+  std::vector<std::byte> buffer_;
+  std::uint64_t start_ = 0;
+  std::size_t filled_ = 0;
+  std::size_t next_read_ = kFirstReadBytes;
+};
+
+}  // namespace spillway::core

@@ -1,0 +1,54 @@
+// Recovery: what a stream's directory holds at start. Private to core/spill; the writer's thread,
+// before any append.
+//
+//   list -> set aside or remove a newest file without a header -> scan the last segment (and
+//   earlier ones while no data block has been met, for the lanes' positions) -> decide whether the
+//   journal goes on
+//
+// A newest file whose header is not valid:
+//  - nothing was ever written behind its header: a crash in a roll; it counts as empty and is
+//    removed;
+//  - otherwise it is damage: it is renamed to *.damaged and kept for `verify`.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/spill/control_page.h"
+#include "core/spill/lane_table.h"
+#include "core/spill/segment_file.h"
+
+namespace spillway::core {
+
+struct FoundStream {
+  std::vector<SegmentInfo> segments;  // ascending
+  LaneTable lanes;
+  std::uint64_t next_offset = 0;    // behind the last segment's valid prefix
+  std::uint64_t next_sequence = 0;  // higher than that of any file that was there
+  std::uint64_t tail = 0;           // behind the last segment's last valid block
+  std::uint64_t blocks_scanned = 0;
+  std::uint64_t lost_until =
+      0;                // a segment that was set aside begins here: nothing below is still to come
+  bool sealed = false;  // the last segment is
+  std::string damage;   // what was set aside
+};
+
+/// Refuses (kNewerVersion) before anything is touched.
+[[nodiscard]] Result<void> refuse_newer_files(env::Env& env, const StreamOptions& options);
+[[nodiscard]] Result<FoundStream> find_stream(env::Env& env, const std::string& directory);
+
+struct JournalDecision {
+  bool goes_on = false;
+  bool rewrite_unsynced =
+      false;  // a sync had failed: `durable_offset` and above must be written again
+  std::uint64_t durable_offset = 0;
+  std::uint64_t next_offset =
+      0;  // where the stream goes on; above the found one if known records are lost
+  std::string reason;
+};
+
+/// Invariant 4 of Stream.
+[[nodiscard]] JournalDecision decide_journal(const FoundStream& found, const JournalFile& page,
+                                             const ControlPage& control);
+
+}  // namespace spillway::core

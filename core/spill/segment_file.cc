@@ -1,0 +1,105 @@
+#include "core/spill/segment_file.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cinttypes>
+#include <cstdio>
+#include <limits>
+
+#include "core/spill/paths.h"
+
+namespace spillway::core {
+
+namespace {
+
+constexpr std::size_t kSequenceDigits = 10;
+constexpr std::size_t kOffsetDigits = 20;
+constexpr std::string_view kSuffix = ".spill";
+
+bool parse_digits(std::string_view text, std::uint64_t& value) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc{} && end == text.data() + text.size();
+}
+
+/// Fills in size, header and whether it is readable. Nothing if the file is gone by now.
+Result<bool> inspect(env::Env& env, SegmentInfo& info) {
+  auto file = env.open(info.path, env::OpenMode::kRead);
+  if (!file && file.error().code == ErrorCode::kNotFound) return false;
+  if (!file) return tl::unexpected(std::move(file).error());
+  SPILLWAY_TRY(bytes, (*file)->size());
+  info.bytes = bytes;
+  SPILLWAY_TRY(got, (*file)->read(0, writable_bytes_of(info.header)));
+  if (got < sizeof(info.header)) {
+    info.problem = "it is shorter than a segment header";
+    return true;
+  }
+  auto valid = check_segment_header(info.header, info.bytes);
+  if (!valid && valid.error().code == ErrorCode::kNewerVersion) {
+    return fail(ErrorCode::kNewerVersion, info.path + ": " + valid.error().message);
+  }
+  if (!valid) {
+    info.problem = valid.error().message;
+  } else if (info.header.segment_sequence() != info.sequence ||
+             info.header.base_offset() != info.base_offset) {
+    info.problem = "its name and its header disagree";
+  } else {
+    info.readable = true;
+  }
+  return true;
+}
+
+}  // namespace
+
+std::string segment_file_name(std::uint64_t sequence, std::uint64_t base_offset) {
+  char name[64];
+  std::snprintf(name, sizeof(name), "%010" PRIu64 "-%020" PRIu64 ".spill", sequence, base_offset);
+  return name;
+}
+
+bool parse_segment_file_name(std::string_view name, std::uint64_t& sequence,
+                             std::uint64_t& base_offset) {
+  const std::size_t tail = 1 + kOffsetDigits + kSuffix.size();
+  if (name.size() < kSequenceDigits + tail || name.size() > kOffsetDigits + tail) return false;
+  const std::size_t digits = name.size() - tail;
+  if (name[digits] != '-' || !name.ends_with(kSuffix)) return false;
+  return parse_digits(name.substr(0, digits), sequence) &&
+         parse_digits(name.substr(digits + 1, kOffsetDigits), base_offset);
+}
+
+Result<std::vector<SegmentInfo>> list_segments(env::Env& env, const std::string& directory) {
+  SPILLWAY_TRY(names, env.list(directory));
+  std::vector<SegmentInfo> segments;
+  for (const std::string& name : names) {
+    SegmentInfo info;
+    if (!parse_segment_file_name(name, info.sequence, info.base_offset)) continue;
+    info.path = join(directory, name);
+    SPILLWAY_TRY(there, inspect(env, info));
+    if (there) segments.push_back(std::move(info));
+  }
+  std::sort(segments.begin(), segments.end(), [](const SegmentInfo& a, const SegmentInfo& b) {
+    return a.sequence != b.sequence ? a.sequence < b.sequence : a.base_offset < b.base_offset;
+  });
+  return segments;
+}
+
+std::uint64_t end_limit(const std::vector<SegmentInfo>& segments, std::size_t index) {
+  std::uint64_t limit = std::numeric_limits<std::uint64_t>::max();
+  for (std::size_t i = index + 1; i < segments.size(); ++i) {
+    limit = std::min(limit, segments[i].base_offset);
+  }
+  return limit;
+}
+
+Result<void> make_blank_segment(env::Env& env, const std::string& path, std::uint64_t bytes) {
+  SPILLWAY_TRY(left_over, env.exists(path));
+  if (left_over) SPILLWAY_CHECKED(env.remove(path));
+  SPILLWAY_TRY(file, env.open(path, env::OpenMode::kCreateNew));
+  if (auto allocated = file->allocate(bytes); !allocated) {
+    // Half a file would hold the very space that is short.
+    static_cast<void>(env.remove(path));
+    return allocated;
+  }
+  return file->sync_data();
+}
+
+}  // namespace spillway::core

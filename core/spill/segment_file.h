@@ -1,0 +1,51 @@
+// Segment files: their names, their headers, the list of them. Private to core/spill.
+//
+// Any thread. Shared by the writer's recovery, the reader and verify.
+//
+// A segment file is readable if and only if its header is valid (check_segment_header) and sequence
+// and base offset in its name are those of its header. Anything else under such a name is
+// unreadable: its name still tells from which offset on the segment before it no longer counts.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "spillway/core/env/env.h"
+#include "spillway/core/format.h"
+
+namespace spillway::core {
+
+struct SegmentInfo {
+  std::string path;
+  std::uint64_t sequence = 0;     // from the name
+  std::uint64_t base_offset = 0;  // from the name
+  std::uint64_t bytes = 0;        // the file's size
+  bool readable = false;
+  std::string problem;  // why it is unreadable
+  format::SegmentHeader header;
+  [[nodiscard]] Uuid journal() const { return uuid_of(*header.journal()); }
+};
+
+/// "<sequence, 10 digits>-<base offset, 20 digits>.spill".
+[[nodiscard]] std::string segment_file_name(std::uint64_t sequence, std::uint64_t base_offset);
+[[nodiscard]] bool parse_segment_file_name(std::string_view name, std::uint64_t& sequence,
+                                           std::uint64_t& base_offset);
+
+/// All segments of a directory by ascending sequence. kNewerVersion if one of them is of a newer
+/// format.
+[[nodiscard]] Result<std::vector<SegmentInfo>> list_segments(env::Env& env,
+                                                             const std::string& directory);
+
+/// Where the records of segments[index] end at the latest: at the lowest base offset of a later
+/// segment, because a later segment overrides an earlier one from its base offset on. The largest
+/// u64 for the newest.
+[[nodiscard]] std::uint64_t end_limit(const std::vector<SegmentInfo>& segments, std::size_t index);
+
+/// Makes a file of `bytes` zero bytes with its disk space reserved, synced. What stood there is
+/// removed first.
+[[nodiscard]] Result<void> make_blank_segment(env::Env& env, const std::string& path,
+                                              std::uint64_t bytes);
+
+}  // namespace spillway::core

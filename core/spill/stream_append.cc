@@ -1,0 +1,112 @@
+#include "core/spill/stream_impl.h"
+
+namespace spillway::core {
+
+namespace {
+
+format::BlockHeader header_of(format::BlockKind kind, std::uint64_t base_offset) {
+  format::BlockHeader header;
+  header.mutate_kind(static_cast<std::uint8_t>(kind));
+  header.mutate_base_offset(base_offset);
+  return header;
+}
+
+}  // namespace
+
+std::uint64_t StreamImpl::run_bytes_max() const {
+  // What any new segment has room for, however many lanes its head declares.
+  const std::uint64_t room = options_.segment_bytes - kSegmentHeaderBytes - kPageBytes;
+  return room - head_bytes_max() - block_bytes(0);
+}
+
+/// After this a block of `stored_bytes` fits into the active segment.
+Result<void> StreamImpl::make_room(std::uint64_t stored_bytes) {
+  if (!failure_.empty()) return fail(ErrorCode::kIo, failure_);
+  if (active_->fits(stored_bytes)) return {};
+  SPILLWAY_CHECKED(roll());
+  if (active_->fits(stored_bytes)) return {};
+  return fail(ErrorCode::kInvalidArgument, what() + std::to_string(stored_bytes) +
+                                               " bytes do not fit into one segment; at most " +
+                                               std::to_string(run_bytes_max()) + " do");
+}
+
+void StreamImpl::write_lane(SegmentWriter& segment, const LanePosition& lane,
+                            std::uint64_t base_offset) {
+  format::LaneDeclaration declaration;
+  declaration.mutable_identity() = lane.identity;
+  declaration.mutate_rejected(lane.rejected);
+  declaration.mutate_closed(lane.closed ? 1 : 0);
+  format::BlockHeader header = header_of(format::BlockKind::lane, base_offset);
+  header.mutate_lane_id(lane.identity.lane_id());
+  header.mutate_lane_end(lane.lane_end);
+  segment.write_block(header, bytes_of(declaration));
+}
+
+void StreamImpl::write_clock(SegmentWriter& segment, std::uint64_t base_offset) {
+  format::ClockReading reading;
+  set_uuid(*reading.mutable_boot_id(), env_.boot_id());
+  reading.mutate_boottime_ns(env_.boottime_ns());
+  reading.mutate_utc_ns(env_.utc_ns());
+  reading.mutate_certain(env_.utc_is_certain() ? 1 : 0);
+  segment.write_block(header_of(format::BlockKind::clock, base_offset), bytes_of(reading));
+}
+
+Result<void> StreamImpl::declare_lane(const format::LaneIdentity& identity, std::uint64_t lane_end,
+                                      std::uint64_t rejected, bool closed) {
+  SPILLWAY_CHECKED(check_lane_identity(identity));
+  const bool known = lanes_.find(identity.lane_id()) != nullptr;
+  constexpr std::uint64_t kStored = sizeof(format::LaneDeclaration);
+  if (!known && head_bytes() + block_bytes(kStored) > head_bytes_max()) {
+    return fail(ErrorCode::kFull, what() + "no room for another lane: a segment of " +
+                                      std::to_string(options_.segment_bytes) + " bytes takes " +
+                                      std::to_string(lanes_.all().size()) +
+                                      " of them; raise segment_bytes");
+  }
+  // Room first: a roll declares every lane that is in the table, with what the table says.
+  SPILLWAY_CHECKED(make_room(kStored));
+  LanePosition& lane = lanes_.declare(identity);
+  lane.lane_end = lane_end;
+  lane.rejected = rejected;
+  lane.closed = closed;
+  write_lane(*active_, lane, next_offset_);
+  return {};
+}
+
+Result<void> StreamImpl::append_clock() {
+  SPILLWAY_CHECKED(make_room(sizeof(format::ClockReading)));
+  write_clock(*active_, next_offset_);
+  return {};
+}
+
+Result<Appended> StreamImpl::append(const FrameRun& run) {
+  if (run.frames.size() > run_bytes_max()) {
+    return fail(ErrorCode::kInvalidArgument,
+                what() + "a run of " + std::to_string(run.frames.size()) + " bytes; at most " +
+                    std::to_string(run_bytes_max()) + " go into one block");
+  }
+  LanePosition* const lane = lanes_.find(run.lane_id);
+  if (lane == nullptr) {
+    return fail(ErrorCode::kInvalidArgument,
+                what() + "a run from a lane that was not declared: declare it first");
+  }
+  SPILLWAY_CHECKED(make_room(run.frames.size()));
+  active_->populate_ahead();
+  // The lane's bytes may change at any time: the copy is checked, and the copy is what counts.
+  SPILLWAY_TRY(count, count_frames(active_->stage(run.frames)));
+  if (count == 0) return fail(ErrorCode::kInvalidArgument, what() + "an empty run of frames");
+  format::BlockHeader header = header_of(format::BlockKind::data, next_offset_);
+  header.mutate_count(count);
+  header.mutate_lane_id(run.lane_id);
+  header.mutate_lane_end(run.lane_end);
+  header.mutate_anchor_ticks(run.anchor_ticks);
+  header.mutate_anchor_boottime_ns(run.anchor_boottime_ns);
+  active_->commit(header, static_cast<std::uint32_t>(run.frames.size()));
+  lane->lane_end = run.lane_end;
+  const std::uint64_t first = next_offset_;
+  next_offset_ += count;
+  control_->set_next(next_offset_);
+  page_->set_next(next_offset_);
+  return Appended{first, next_offset_};
+}
+
+}  // namespace spillway::core

@@ -1,0 +1,142 @@
+// StreamImpl: a stream's writing half, in one class and five files by subject:
+//   stream_open.cc       options, recovery, the first segment, close
+//   stream_append.cc     lanes, append, clock blocks
+//   stream_roll.cc       the next segment: its file, its header, its first blocks; the spare
+//   stream_sync.cc       group commit; what happens after a sync that failed
+//   stream_retention.cc  quota and cursors
+// Private to core/spill; the drain thread only.
+#pragma once
+
+#include <deque>
+#include <memory>
+
+#include "core/spill/control_page.h"
+#include "core/spill/lane_table.h"
+#include "core/spill/recovery.h"
+#include "core/spill/segment_writer.h"
+#include "spillway/core/stream.h"
+
+namespace spillway::core {
+
+class StreamImpl final : public Stream {
+ public:
+  StreamImpl(env::Env& env, StreamOptions options) : env_(env), options_(std::move(options)) {}
+
+  /// Once, first.
+  [[nodiscard]] Result<void> start();
+
+  Result<void> declare_lane(const format::LaneIdentity& identity, std::uint64_t lane_end,
+                            std::uint64_t rejected, bool closed) override;
+  void forget_lane(std::uint64_t lane_id) override { lanes_.forget(lane_id); }
+  const std::vector<LanePosition>& lanes() const override { return lanes_.all(); }
+  Result<Appended> append(const FrameRun& run) override;
+  Result<void> append_clock() override;
+  std::uint64_t run_bytes_max() const override;
+  std::optional<SyncPlan> plan_sync() override;
+  Result<void> finish_sync(const SyncPlan& plan, const Result<void>& outcome) override;
+  std::optional<SpareOrder> order_spare() override;
+  void finish_spare(const Result<void>& outcome) override;
+  Result<void> collect() override;
+  std::uint64_t oldest_offset() const override;
+  std::uint64_t next_offset() const override { return next_offset_; }
+  std::uint64_t durable_offset() const override { return unsynced_.front().offset; }
+  std::uint64_t held_bytes() const override;
+  const Uuid& journal() const override { return journal_.id; }
+  const Recovery& recovery() const override { return recovery_; }
+  const GapTable& gaps() const override { return *gaps_; }
+  const StreamOptions& options() const override { return options_; }
+  Result<void> close() override;
+
+ private:
+  enum class Spare : std::uint8_t { kNone, kBeingMade, kReady };
+
+  struct Journal {
+    Uuid id;
+    std::uint64_t sequence = 0;
+    std::uint64_t first_offset = 0;
+  };
+
+  /// A part of the stream that is not known to be power-safe: of `segment`, what stands at
+  /// `position` and behind.
+  struct Unsynced {
+    std::shared_ptr<SegmentWriter> segment;
+    std::uint64_t position = 0;
+    std::uint64_t offset = 0;  // of the first record there
+  };
+
+  struct SyncUnderWay {
+    std::uint64_t generation = 0;
+    std::shared_ptr<SegmentWriter> segment;
+    std::uint64_t position = 0;  // everything before it is covered
+    std::uint64_t offset = 0;
+  };
+
+  // stream_open.cc
+  Result<void> check_options() const;
+  Result<void> open_files();
+  Result<void> settle_spare();
+  Result<void> go_on(const FoundStream& found, const JournalDecision& decision);
+  Result<void> begin_new_journal(const FoundStream& found, const JournalDecision& decision);
+  Result<void> gather_unsynced(std::uint64_t durable);
+  void publish_all();
+
+  // stream_append.cc
+  Result<void> make_room(std::uint64_t stored_bytes);
+  void write_lane(SegmentWriter& segment, const LanePosition& lane, std::uint64_t base_offset);
+  void write_clock(SegmentWriter& segment, std::uint64_t base_offset);
+
+  // stream_roll.cc
+  [[nodiscard]] std::uint64_t head_bytes() const;
+  [[nodiscard]] std::uint64_t head_bytes_max() const { return options_.segment_bytes / 2; }
+  Result<void> roll();
+  Result<std::string> prepare_file(std::uint64_t bytes);
+  format::SegmentHeader make_header(std::uint64_t base_offset, std::uint64_t bytes);
+  Result<SegmentInfo> write_header(const std::string& path, std::uint64_t base_offset,
+                                   std::uint64_t bytes);
+  /// Gives a prepared and synced file its name.
+  Result<void> name_segment(SegmentInfo& info);
+  void write_head(SegmentWriter& segment, std::uint64_t base_offset);
+  Result<void> begin_segment(const std::string& path, std::uint64_t base_offset);
+  void adopt(std::shared_ptr<SegmentWriter> segment);
+
+  // stream_sync.cc
+  Result<void> sync_failed(const Error& error);
+  Result<void> rewrite_unsynced();
+  struct Rewritten;
+  Result<Rewritten> copy_unsynced(const std::string& path, std::uint64_t bytes);
+  Result<void> begin_after_loss(std::uint64_t lost_from);
+  void note_durable();
+
+  // stream_retention.cc
+  Result<void> make_disk_room(std::uint64_t bytes);
+  Result<void> drop_oldest();
+  Result<void> remove_oldest();
+  Result<bool> is_acknowledged(const std::string& uplink, std::size_t index);
+  [[nodiscard]] bool may_drop_oldest() const;
+
+  [[nodiscard]] std::string path_of(const std::string& name) const {
+    return options_.directory + "/" + name;
+  }
+  [[nodiscard]] std::string what() const { return "stream \"" + options_.name + "\": "; }
+
+  env::Env& env_;
+  StreamOptions options_;
+  std::unique_ptr<env::File> lock_;
+  std::unique_ptr<GapTable> gaps_;
+  std::unique_ptr<ControlPage> control_;
+  std::unique_ptr<JournalFile> page_;
+  LaneTable lanes_;
+  std::vector<SegmentInfo> segments_;  // ascending; the last is the active one, once there is one
+  std::shared_ptr<SegmentWriter> active_;
+  std::deque<Unsynced> unsynced_;  // never empty once started; the last is the active segment's
+  std::optional<SyncUnderWay> sync_;
+  std::uint64_t sync_generation_ = 0;
+  Spare spare_ = Spare::kNone;
+  Journal journal_;
+  std::uint64_t next_offset_ = 0;
+  std::uint64_t next_sequence_ = 0;
+  std::string failure_;  // why the stream has failed; empty while it has not
+  Recovery recovery_;
+};
+
+}  // namespace spillway::core

@@ -1,0 +1,184 @@
+#include <algorithm>
+#include <utility>
+
+#include "core/spill/paths.h"
+#include "core/spill/stream_impl.h"
+
+namespace spillway::core {
+
+namespace {
+
+constexpr std::uint64_t kSegmentBytesMin = 64 * 1024;
+constexpr std::uint64_t kSegmentBytesMax = 1ULL << 30;  // one mapping, on 32-bit machines, too
+constexpr std::uint64_t kMaxBytesMin = 1 << 20;
+
+}  // namespace
+
+Result<void> StreamImpl::check_options() const {
+  const auto refuse = [this](const std::string& rule) {
+    return fail(ErrorCode::kInvalidArgument, what() + rule);
+  };
+  if (options_.name.empty() || options_.name.size() > 63) {
+    return refuse("its name must have 1 to 63 characters");
+  }
+  if (options_.max_bytes < kMaxBytesMin) return refuse("max_bytes must be at least 1MiB");
+  if (options_.segment_bytes % kPageBytes != 0 || options_.segment_bytes < kSegmentBytesMin ||
+      options_.segment_bytes > kSegmentBytesMax) {
+    return refuse("segment_bytes must be a multiple of 4096 from 64KiB to 1GiB");
+  }
+  if (options_.segment_bytes > options_.max_bytes / 4) {
+    return refuse("segment_bytes must be at most a quarter of max_bytes");
+  }
+  return {};
+}
+
+Result<void> StreamImpl::open_files() {
+  const std::string& directory = options_.directory;
+  SPILLWAY_CHECKED(env_.make_directories(path_of(kCursorsName)));
+  const std::string lock_path = path_of(kLockName);
+  SPILLWAY_TRY(lock, env_.open(lock_path, env::OpenMode::kOpenOrCreate));
+  SPILLWAY_TRY(locked, lock->try_lock());
+  if (!locked) {
+    return fail(ErrorCode::kBusy, what() + "another agent holds " + lock_path +
+                                      ": stop it, or give this one another spill_dir");
+  }
+  lock_ = std::move(lock);
+  SPILLWAY_TRY(gaps, GapTable::open(env_, path_of(kGapsName)));
+  gaps_ = std::move(gaps);
+  SPILLWAY_TRY(control, ControlPage::open(env_, path_of(kControlName)));
+  control_ = std::move(control);
+  SPILLWAY_TRY(page, JournalFile::open(env_, options_.journal_page_path));
+  page_ = std::move(page);
+  SPILLWAY_CHECKED(env_.sync_directory(directory));
+  return env_.sync_directory(folder_of(directory));
+}
+
+/// A spare left by the writer before is as good as a new one, if it is whole.
+Result<void> StreamImpl::settle_spare() {
+  SPILLWAY_TRY(rest, env_.exists(path_of(kRollName)));
+  if (rest) SPILLWAY_CHECKED(env_.remove(path_of(kRollName)));
+  const std::string path = path_of(kSpareName);
+  SPILLWAY_TRY(there, env_.exists(path));
+  if (!there) return {};
+  SPILLWAY_TRY(file, env_.open(path, env::OpenMode::kReadWrite));
+  SPILLWAY_TRY(bytes, file->size());
+  if (bytes != options_.segment_bytes) return env_.remove(path);
+  // The one before may have been killed between allocation and sync.
+  SPILLWAY_CHECKED(file->sync_data());
+  spare_ = Spare::kReady;
+  return {};
+}
+
+Result<void> StreamImpl::start() {
+  SPILLWAY_CHECKED(check_options());
+  SPILLWAY_CHECKED(refuse_newer_files(env_, options_));
+  SPILLWAY_CHECKED(open_files());
+  SPILLWAY_CHECKED(settle_spare());
+  SPILLWAY_TRY(found, find_stream(env_, options_.directory));
+  const JournalDecision decision = decide_journal(found, *page_, *control_);
+  segments_ = found.segments;
+  lanes_ = found.lanes;
+  next_sequence_ = found.next_sequence;
+  recovery_.blocks_scanned = found.blocks_scanned;
+  recovery_.reason = decision.reason;
+  if (head_bytes() > head_bytes_max()) {
+    return fail(ErrorCode::kInvalidArgument,
+                what() + std::to_string(lanes_.all().size()) +
+                    " lanes are known, more than a segment's head declares: raise segment_bytes");
+  }
+  SPILLWAY_CHECKED(decision.goes_on ? go_on(found, decision) : begin_new_journal(found, decision));
+  publish_all();
+  return {};
+}
+
+/// The writer before was killed or has closed, within this boot: its pages are still there.
+Result<void> StreamImpl::go_on(const FoundStream& found, const JournalDecision& decision) {
+  const SegmentInfo info = segments_.back();
+  journal_ = {info.journal(), info.header.journal_sequence(), info.header.journal_first_offset()};
+  next_offset_ = found.next_offset;
+  SPILLWAY_TRY(segment, SegmentWriter::open(env_, info, round_up(found.tail, kPageBytes)));
+  active_ = segment;
+  unsynced_.push_back({active_, active_->tail(), next_offset_});
+  if (found.sealed || active_->tail() + kPageBytes > info.bytes) active_->mark_sealed();
+  // Killed between the segment's name and its head: the head is still owed, or no data block in it would count.
+  if (!active_->sealed() && next_offset_ == info.base_offset) write_head(*active_, next_offset_);
+  const auto synced = active_->file()->sync_data();
+  if (synced && !decision.rewrite_unsynced) return {};
+  page_->set_suspect(true);
+  SPILLWAY_CHECKED(gather_unsynced(decision.durable_offset));
+  return rewrite_unsynced();
+}
+
+/// A sync has failed, perhaps in the writer before: everything from `durable` on is in memory at
+/// best.
+Result<void> StreamImpl::gather_unsynced(std::uint64_t durable) {
+  std::size_t index = segments_.size() - 1;
+  while (index > 0 && segments_[index].base_offset > durable) --index;
+  unsynced_.clear();
+  for (; index < segments_.size(); ++index) {
+    const SegmentInfo& info = segments_[index];
+    if (!info.readable) continue;
+    SPILLWAY_TRY(segment, SegmentWriter::open(env_, info, kSegmentHeaderBytes));
+    MemorySource source(segment->bytes());
+    SegmentScan scan(info.header);
+    scan.set_limit(end_limit(segments_, index));
+    std::uint64_t position = 0;
+    while (true) {
+      if (position == 0 && scan.next_offset() >= durable) position = scan.position();
+      SPILLWAY_TRY(block, scan.next(source));
+      if (!block) break;
+    }
+    segment->set_tail(scan.position());
+    unsynced_.push_back(
+        {segment, position == 0 ? scan.position() : position, std::max(durable, info.base_offset)});
+  }
+  return {};
+}
+
+Result<void> StreamImpl::begin_new_journal(const FoundStream& found,
+                                           const JournalDecision& decision) {
+  recovery_.new_journal = true;
+  next_offset_ = decision.next_offset;
+  // An offset that was once written down as dropped is never given to a record.
+  for (const Gap& gap : gaps_->all()) next_offset_ = std::max(next_offset_, gap.next_offset);
+  if (!segments_.empty()) {
+    const SegmentInfo last = segments_.back();
+    journal_.sequence = last.header.journal_sequence() + 1;
+    // Within one boot the last segment may never have been synced.
+    SPILLWAY_TRY(file, env_.open(last.path, env::OpenMode::kReadWrite));
+    SPILLWAY_CHECKED(file->sync_data());
+    if (found.next_offset < next_offset_) {
+      SPILLWAY_CHECKED(gaps_->record(
+          {found.next_offset, next_offset_, format::GapReason::damage, env_.utc_ns()}));
+    }
+  }
+  journal_.id = Uuid::from_random(env_.random_u64(), env_.random_u64());
+  journal_.first_offset = next_offset_;
+  SPILLWAY_TRY(path, prepare_file(options_.segment_bytes));
+  return begin_segment(path, next_offset_);
+}
+
+void StreamImpl::publish_all() {
+  page_->begin(env_, journal_.id, next_offset_, durable_offset());
+  control_->begin(env_, {oldest_offset(), next_offset_, durable_offset(), segments_.back().sequence,
+                         journal_.id});
+}
+
+Result<void> StreamImpl::close() {
+  if (!failure_.empty()) return fail(ErrorCode::kIo, failure_);
+  if (auto synced = active_->file()->sync_data(); !synced) return sync_failed(synced.error());
+  // A sync still under way may be the one that is told of an error.
+  if (sync_) return {};
+  active_->skip_to_next_page();
+  unsynced_.assign(1, {active_, active_->tail(), next_offset_});
+  note_durable();
+  return {};
+}
+
+Result<std::unique_ptr<Stream>> Stream::open(env::Env& env, StreamOptions options) {
+  auto stream = std::make_unique<StreamImpl>(env, std::move(options));
+  SPILLWAY_CHECKED(stream->start());
+  return std::unique_ptr<Stream>(std::move(stream));
+}
+
+}  // namespace spillway::core

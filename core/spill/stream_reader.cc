@@ -1,0 +1,247 @@
+#include "spillway/core/stream_reader.h"
+
+#include <algorithm>
+#include <cstring>
+#include <deque>
+
+#include "core/spill/paths.h"
+#include "core/spill/segment_scan.h"
+#include "core/spill/stream_listing.h"
+
+namespace spillway::core {
+
+namespace {
+
+/// A segment under the reader's hand.
+struct OpenSegment {
+  SegmentInfo info;
+  FileWindow window;
+  SegmentScan scan;
+  bool last_look = false;  // a later segment is there: what is not valid now never will be
+
+  OpenSegment(SegmentInfo of, std::unique_ptr<env::File> file)
+      : info(std::move(of)), window(std::move(file)), scan(info.header) {}
+};
+
+class FileStreamReader final : public StreamReader {
+ public:
+  FileStreamReader(env::Env& env, std::string directory)
+      : env_(env), directory_(std::move(directory)), control_(env, directory_) {}
+
+  Result<void> seek(std::uint64_t offset) override {
+    SPILLWAY_CHECKED(list());
+    open_.reset();
+    pending_.clear();
+    behind_.reset();
+    position_ = offset;
+    return {};
+  }
+
+  Result<std::optional<StreamItem>> next() override;
+  std::uint64_t position() const override { return position_; }
+  Result<std::uint64_t> oldest_offset() override;
+  Result<std::vector<JournalRange>> journals() override;
+  std::optional<format::StreamControl> control() override { return control_.load(); }
+
+ private:
+  /// Where the reader came from: only later segments follow.
+  struct Behind {
+    std::uint64_t sequence = 0;
+    std::uint64_t journal_sequence = 0;
+  };
+
+  static constexpr int kTriesMax = 16;  // each is a segment that went away while it was opened
+
+  Result<void> list();
+  Result<bool> enter();
+  Result<bool> leave();
+  [[nodiscard]] std::optional<std::size_t> choose() const;
+  [[nodiscard]] bool directory_may_have_changed();
+  [[nodiscard]] bool skips(const ScannedBlock& block) const;
+  Block take(const ScannedBlock& block);
+
+  env::Env& env_;
+  std::string directory_;
+  ControlView control_;
+  std::vector<SegmentInfo> segments_;
+  std::unique_ptr<OpenSegment> open_;
+  std::optional<Behind> behind_;
+  std::deque<Gap> pending_;
+  std::uint64_t position_ = 0;
+};
+
+Result<void> FileStreamReader::list() {
+  SPILLWAY_TRY(segments, list_segments(env_, directory_));
+  segments_ = std::move(segments);
+  return {};
+}
+
+/// The newest segment that begins at or below the position overrides all others there.
+std::optional<std::size_t> FileStreamReader::choose() const {
+  std::optional<std::size_t> best;
+  for (std::size_t i = 0; i < segments_.size(); ++i) {
+    const SegmentInfo& info = segments_[i];
+    if (!info.readable || (behind_ && info.sequence <= behind_->sequence)) continue;
+    const bool holds = info.base_offset <= position_;
+    if (holds || !best) {
+      best = i;
+    } else if (segments_[*best].base_offset > position_ &&
+               info.base_offset <= segments_[*best].base_offset) {
+      best = i;
+    }
+  }
+  return best;
+}
+
+/// Opens the segment that follows, or lays ready the gap before it. False: there is none yet.
+Result<bool> FileStreamReader::enter() {
+  for (int tries = 0; tries < kTriesMax; ++tries) {
+    const auto chosen = choose();
+    if (!chosen) return false;
+    const SegmentInfo& info = segments_[*chosen];
+    // Under a new journal the offsets from its base on are other records, whatever was read before.
+    const bool rolled_back = behind_ && info.header.journal_sequence() != behind_->journal_sequence;
+    if (rolled_back) position_ = std::min(position_, info.base_offset);
+    if (info.base_offset > position_) {
+      SPILLWAY_TRY(missing, missing_between(env_, directory_, position_, info.base_offset,
+                                            segments_.front().base_offset));
+      pending_.assign(missing.begin(), missing.end());
+      return true;
+    }
+    auto file = env_.open(info.path, env::OpenMode::kRead);
+    if (file) {
+      open_ = std::make_unique<OpenSegment>(info, std::move(*file));
+      open_->scan.set_limit(end_limit(segments_, *chosen));
+      open_->last_look = *chosen + 1 < segments_.size();
+      return true;
+    }
+    if (file.error().code != ErrorCode::kNotFound) return tl::unexpected(std::move(file).error());
+    SPILLWAY_CHECKED(list());
+  }
+  return fail(ErrorCode::kIo, "reading " + directory_ +
+                                  ": segments go away faster than they can be opened; try again");
+}
+
+bool FileStreamReader::directory_may_have_changed() {
+  const auto control = control_.load();
+  return !control || segments_.empty() || control->newest_segment() != segments_.back().sequence;
+}
+
+/// Called where the open segment has no further block. True: look on (in it again, or behind it).
+/// False: not yet.
+Result<bool> FileStreamReader::leave() {
+  if (!open_->last_look) {
+    if (!open_->scan.sealed() && !directory_may_have_changed()) return false;
+    SPILLWAY_CHECKED(list());
+    const auto is_later = [this](const SegmentInfo& info) {
+      return info.readable && info.sequence > open_->info.sequence;
+    };
+    if (std::none_of(segments_.begin(), segments_.end(), is_later)) return false;
+    std::uint64_t limit = std::numeric_limits<std::uint64_t>::max();
+    for (const SegmentInfo& info : segments_) {
+      if (info.sequence > open_->info.sequence) limit = std::min(limit, info.base_offset);
+    }
+    // Blocks may have come between the last look and the listing; what was read of the override's
+    // range is the same.
+    open_->scan.set_limit(limit);
+    open_->window.refresh();
+    open_->last_look = true;
+    return true;
+  }
+  behind_ = Behind{open_->info.sequence, open_->info.header.journal_sequence()};
+  open_.reset();
+  return true;
+}
+
+bool FileStreamReader::skips(const ScannedBlock& block) const {
+  if (block.kind() == format::BlockKind::seal) return true;
+  return block.kind() == format::BlockKind::data &&
+         block.header.base_offset() + block.header.count() <= position_;
+}
+
+Block FileStreamReader::take(const ScannedBlock& scanned) {
+  Block block;
+  block.header = scanned.header;
+  block.stored = scanned.stored;
+  block.salt = open_->info.header.salt();
+  block.segment_sequence = open_->info.sequence;
+  block.journal_sequence = open_->info.header.journal_sequence();
+  block.journal = open_->info.journal();
+  if (scanned.kind() == format::BlockKind::data) {
+    if (scanned.header.base_offset() < position_) block.skip_below = position_;
+    position_ = scanned.header.base_offset() + scanned.header.count();
+  }
+  return block;
+}
+
+Result<std::optional<StreamItem>> FileStreamReader::next() {
+  while (true) {
+    if (!pending_.empty()) {
+      const Gap gap = pending_.front();
+      pending_.pop_front();
+      position_ = gap.next_offset;
+      return std::optional<StreamItem>(gap);
+    }
+    if (!open_) {
+      if (segments_.empty() || !choose()) SPILLWAY_CHECKED(list());
+      SPILLWAY_TRY(entered, enter());
+      if (!entered) return std::optional<StreamItem>{};
+      continue;
+    }
+    SPILLWAY_TRY(block, open_->scan.next(open_->window));
+    if (!block && !open_->scan.sealed()) {
+      // The window may be older than the block.
+      open_->window.refresh();
+      SPILLWAY_TRY(fresh, open_->scan.next(open_->window));
+      block = fresh;
+    }
+    if (block && skips(*block)) continue;
+    if (block) return std::optional<StreamItem>(take(*block));
+    SPILLWAY_TRY(look_on, leave());
+    if (!look_on) return std::optional<StreamItem>{};
+  }
+}
+
+Result<std::uint64_t> FileStreamReader::oldest_offset() {
+  SPILLWAY_TRY(segments, list_segments(env_, directory_));
+  for (const SegmentInfo& info : segments) {
+    if (info.readable) return info.base_offset;
+  }
+  return std::uint64_t{0};
+}
+
+Result<std::vector<JournalRange>> FileStreamReader::journals() {
+  SPILLWAY_TRY(segments, list_segments(env_, directory_));
+  std::vector<JournalRange> ranges;
+  for (std::size_t i = 0; i < segments.size(); ++i) {
+    const SegmentInfo& info = segments[i];
+    if (!info.readable) continue;
+    if (ranges.empty() || ranges.back().journal != info.journal()) {
+      if (!ranges.empty()) ranges.back().next_offset = info.base_offset;
+      ranges.push_back({info.journal(), info.header.journal_sequence(),
+                        info.header.journal_first_offset(), info.base_offset});
+    }
+    const bool newest = end_limit(segments, i) == std::numeric_limits<std::uint64_t>::max();
+    if (!newest) continue;
+    SPILLWAY_TRY(end, end_of_segment(env_, info));
+    ranges.back().next_offset = end;
+  }
+  return ranges;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<StreamReader>> StreamReader::open(env::Env& env, std::string directory) {
+  auto reader = std::make_unique<FileStreamReader>(env, directory);
+  auto oldest = reader->oldest_offset();
+  if (!oldest && oldest.error().code == ErrorCode::kNotFound) {
+    return fail(ErrorCode::kNotFound, "opening the stream in " + directory +
+                                          ": there is no such directory; is the name right, and "
+                                          "has the agent run with it?");
+  }
+  if (!oldest) return tl::unexpected(std::move(oldest).error());
+  SPILLWAY_CHECKED(reader->seek(*oldest));
+  return std::unique_ptr<StreamReader>(std::move(reader));
+}
+
+}  // namespace spillway::core

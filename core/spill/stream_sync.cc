@@ -1,0 +1,128 @@
+// Group commit. What is not known to be power-safe is the list `unsynced_`: usually the end of the
+// active segment; for as long as a sync of the segment before is still under way, that one's end,
+// too.
+//
+// After a sync that failed the kernel may have dropped the pages and calls them clean: asking again
+// proves nothing. So the unsynced blocks are taken from memory, each checked, and written again
+// into a new segment, whose base offset overrides; it gets its name only after it was synced. If
+// that fails, too, the stream has failed: it stays readable, nothing more is called power-safe, and
+// collect() tries again.
+#include <algorithm>
+#include <utility>
+
+#include "core/spill/paths.h"
+#include "core/spill/stream_impl.h"
+
+namespace spillway::core {
+
+struct StreamImpl::Rewritten {
+  std::shared_ptr<SegmentWriter> segment;
+  std::uint64_t next_offset = 0;
+};
+
+void StreamImpl::note_durable() {
+  control_->set_durable(durable_offset(), journal_.id);
+  page_->set_durable(durable_offset());
+}
+
+std::optional<SyncPlan> StreamImpl::plan_sync() {
+  const bool clean = unsynced_.size() == 1 && unsynced_.front().position == active_->tail();
+  if (sync_ || clean || !failure_.empty()) return std::nullopt;
+  // Bytes that this sync covers are never written again: a torn rewrite would harm them.
+  active_->skip_to_next_page();
+  sync_ = SyncUnderWay{++sync_generation_, active_, active_->tail(), next_offset_};
+  return SyncPlan{active_->file(), next_offset_, sync_generation_};
+}
+
+Result<void> StreamImpl::finish_sync(const SyncPlan& plan, const Result<void>& outcome) {
+  // A plan from before a rewrite: the rewrite has settled it.
+  if (!sync_ || plan.generation != sync_->generation) return {};
+  const SyncUnderWay done = *std::exchange(sync_, std::nullopt);
+  if (!outcome) return sync_failed(outcome.error());
+  if (done.segment == active_) {
+    unsynced_.back().position = done.position;
+    unsynced_.back().offset = done.offset;
+    active_->forget_populated();
+    active_->populate_ahead();
+  } else {
+    // The roll synced the rest of that segment, and this answer was the one that was due.
+    while (unsynced_.front().segment != active_) unsynced_.pop_front();
+  }
+  note_durable();
+  return {};
+}
+
+Result<void> StreamImpl::sync_failed(const Error& error) {
+  sync_.reset();
+  page_->set_suspect(true);
+  auto rewritten = rewrite_unsynced();
+  if (rewritten) return {};
+  failure_ = what() + "a sync failed (" + error.message +
+             ") and writing the records again failed (" + rewritten.error().message +
+             "): nothing new is power-safe until the disk works again; it is tried once a second";
+  return fail(ErrorCode::kIo, failure_);
+}
+
+Result<void> StreamImpl::rewrite_unsynced() {
+  std::uint64_t bytes = kSegmentHeaderBytes + head_bytes() + kPageBytes;
+  for (const Unsynced& part : unsynced_) bytes += part.segment->tail() - part.position;
+  bytes += block_bytes(run_bytes_max());
+  bytes = std::max(options_.segment_bytes, round_up(bytes, kPageBytes));
+  SPILLWAY_TRY(path, prepare_file(bytes));
+  SPILLWAY_TRY(copy, copy_unsynced(path, bytes));
+  copy.segment->skip_to_next_page();
+  SPILLWAY_CHECKED(copy.segment->file()->sync_data());
+  SegmentInfo info = copy.segment->info();
+  SPILLWAY_CHECKED(name_segment(info));
+  SPILLWAY_TRY(segment, SegmentWriter::open(env_, info, copy.segment->tail()));
+  adopt(segment);
+  unsynced_.clear();
+  unsynced_.push_back({active_, active_->tail(), copy.next_offset});
+  if (copy.next_offset < next_offset_) SPILLWAY_CHECKED(begin_after_loss(copy.next_offset));
+  failure_.clear();
+  page_->set_suspect(false);
+  note_durable();
+  return {};
+}
+
+/// Copies block by block, each checked under its old salt and sealed with the new one; stops at the
+/// first that is bad.
+Result<StreamImpl::Rewritten> StreamImpl::copy_unsynced(const std::string& path,
+                                                        std::uint64_t bytes) {
+  const std::uint64_t base_offset = durable_offset();
+  SPILLWAY_TRY(info, write_header(path, base_offset, bytes));
+  SPILLWAY_TRY(segment, SegmentWriter::open(env_, info, kSegmentHeaderBytes));
+  write_head(*segment, base_offset);
+  Rewritten rewritten{segment, base_offset};
+  for (const Unsynced& part : unsynced_) {
+    if (part.offset != rewritten.next_offset) break;
+    MemorySource source(part.segment->bytes());
+    SegmentScan scan(part.segment->info().header);
+    scan.resume_at(part.position, part.offset);
+    while (true) {
+      SPILLWAY_TRY(block, scan.next(source));
+      if (!block || block->kind() == format::BlockKind::seal) break;
+      segment->write_block(block->header, block->stored);
+    }
+    rewritten.next_offset = scan.next_offset();
+  }
+  return rewritten;
+}
+
+/// Some pages were gone from memory as well: an exact gap, and a new journal behind it.
+Result<void> StreamImpl::begin_after_loss(std::uint64_t lost_from) {
+  SPILLWAY_CHECKED(
+      gaps_->record({lost_from, next_offset_, format::GapReason::io_error, env_.utc_ns()}));
+  SPILLWAY_TRY(path, prepare_file(options_.segment_bytes));
+  const Journal before = journal_;
+  journal_ = {Uuid::from_random(env_.random_u64(), env_.random_u64()), before.sequence + 1,
+              next_offset_};
+  if (auto begun = begin_segment(path, next_offset_); !begun) {
+    journal_ = before;
+    return begun;
+  }
+  page_->begin(env_, journal_.id, next_offset_, next_offset_);
+  return {};
+}
+
+}  // namespace spillway::core

@@ -1,0 +1,166 @@
+#include "spillway/core/verify.h"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+
+#include "core/spill/paths.h"
+#include "core/spill/segment_scan.h"
+#include "core/spill/stream_listing.h"
+
+namespace spillway::core {
+
+namespace {
+
+constexpr std::uint64_t kNoLimit = std::numeric_limits<std::uint64_t>::max();
+
+class Verification {
+ public:
+  Verification(env::Env& env, std::string directory)
+      : env_(env), directory_(std::move(directory)) {}
+
+  Result<VerifyReport> run() {
+    SPILLWAY_TRY(segments, list_segments(env_, directory_));
+    segments_ = std::move(segments);
+    SPILLWAY_TRY(gaps, GapTable::load(env_, join(directory_, kGapsName)));
+    report_.gaps = std::move(gaps);
+    for (std::size_t i = 0; i < segments_.size(); ++i) SPILLWAY_CHECKED(check_segment(i));
+    SPILLWAY_TRY(reader, StreamReader::open(env_, directory_));
+    SPILLWAY_TRY(journals, reader->journals());
+    report_.journals = std::move(journals);
+    return std::move(report_);
+  }
+
+ private:
+  Result<void> check_segment(std::size_t index);
+  Result<void> check_end(const SegmentInfo& info, const SegmentScan& scan, std::uint64_t limit,
+                         ByteSource& source);
+  Result<bool> is_unexplained(const SegmentScan& scan, ByteSource& source);
+  [[nodiscard]] bool is_recorded(std::uint64_t first, std::uint64_t next) const;
+  Result<void> count_behind(const SegmentInfo& info, std::uint64_t position, ByteSource& source,
+                            Damage& damage);
+
+  env::Env& env_;
+  std::string directory_;
+  std::vector<SegmentInfo> segments_;
+  VerifyReport report_;
+};
+
+Result<void> Verification::check_segment(std::size_t index) {
+  const SegmentInfo& info = segments_[index];
+  const std::uint64_t limit = end_limit(segments_, index);
+  SegmentReport segment;
+  segment.path = info.path;
+  segment.sequence = info.sequence;
+  segment.base_offset = info.base_offset;
+  segment.next_offset = info.base_offset;
+  segment.file_bytes = info.bytes;
+  segment.readable = info.readable;
+  segment.problem = info.problem;
+  if (!info.readable) {
+    const std::uint64_t next = limit == kNoLimit ? info.base_offset : limit;
+    if (next == info.base_offset || !is_recorded(info.base_offset, next)) {
+      report_.damages.push_back({info.path, 0, info.base_offset, next, info.problem, 0, 0});
+    }
+    report_.segments.push_back(std::move(segment));
+    return {};
+  }
+  SPILLWAY_TRY(file, env_.open(info.path, env::OpenMode::kRead));
+  FileWindow window(std::move(file));
+  SegmentScan scan(info.header);
+  scan.set_limit(limit);
+  while (true) {
+    SPILLWAY_TRY(block, scan.next(window));
+    if (!block) break;
+    ++segment.blocks;
+    segment.records += block->header.count();
+  }
+  segment.next_offset = scan.next_offset();
+  segment.used_bytes = scan.position();
+  segment.sealed = scan.sealed();
+  report_.blocks += segment.blocks;
+  report_.records += segment.records;
+  report_.segments.push_back(std::move(segment));
+  return check_end(info, scan, limit, window);
+}
+
+Result<void> Verification::check_end(const SegmentInfo& info, const SegmentScan& scan,
+                                     std::uint64_t limit, ByteSource& source) {
+  const std::uint64_t end = scan.next_offset();
+  Damage damage{info.path, scan.position(), end, end, scan.reason(), 0, 0};
+  if (limit != kNoLimit) {
+    if (end >= limit || is_recorded(end, limit)) return {};
+    damage.next_offset = limit;
+  } else {
+    if (scan.sealed()) return {};
+    SPILLWAY_TRY(unexplained, is_unexplained(scan, source));
+    if (!unexplained) return {};
+  }
+  SPILLWAY_CHECKED(count_behind(info, scan.position(), source, damage));
+  report_.damages.push_back(std::move(damage));
+  return {};
+}
+
+/// The newest segment's end: blank, or an append that was never published?
+Result<bool> Verification::is_unexplained(const SegmentScan& scan, ByteSource& source) {
+  ControlView control(env_, directory_);
+  const auto page = control.load();
+  if (page) return page->next_offset() > scan.next_offset();
+  for (const std::uint64_t at : {scan.position(), round_up(scan.position(), kPageBytes)}) {
+    SPILLWAY_TRY(bytes, source.view(at, kBlockHeaderBytes));
+    const auto is_blank = [](std::byte byte) { return byte == std::byte{0}; };
+    if (!std::all_of(bytes.begin(), bytes.end(), is_blank)) return true;
+  }
+  return false;
+}
+
+bool Verification::is_recorded(std::uint64_t first, std::uint64_t next) const {
+  std::uint64_t at = first;
+  for (const Gap& gap : report_.gaps) {
+    if (gap.first_offset <= at && gap.next_offset > at) at = gap.next_offset;
+  }
+  return at >= next;
+}
+
+/// Steps over every place where a block could stand.
+Result<void> Verification::count_behind(const SegmentInfo& info, std::uint64_t position,
+                                        ByteSource& source, Damage& damage) {
+  std::uint64_t expected = damage.first_offset;
+  std::uint64_t at = position;
+  while (at + kBlockHeaderBytes <= info.bytes) {
+    format::BlockHeader header;
+    SPILLWAY_TRY(head, source.view(at, kBlockHeaderBytes));
+    if (head.size() < kBlockHeaderBytes) break;
+    std::memcpy(&header, head.data(), kBlockHeaderBytes);
+    std::uint64_t step = kBlockAlignment;
+    const bool plausible =
+        header.base_offset() >= expected &&
+        check_block_header(header, info.bytes - at, header.base_offset()).has_value();
+    if (plausible) {
+      SPILLWAY_TRY(whole, source.view(at, kBlockHeaderBytes + header.stored_size()));
+      const bool valid = whole.size() == kBlockHeaderBytes + std::size_t{header.stored_size()} &&
+                         check_block(header, whole.subspan(kBlockHeaderBytes), info.header.salt(),
+                                     header.base_offset())
+                             .has_value();
+      if (valid) {
+        const bool first_behind = damage.blocks_behind++ == 0;
+        if (first_behind && damage.next_offset == damage.first_offset) {
+          damage.next_offset = header.base_offset();
+        }
+        damage.records_behind += header.count();
+        expected = header.base_offset() + header.count();
+        step = round_up(kBlockHeaderBytes + std::uint64_t{header.stored_size()}, kBlockAlignment);
+      }
+    }
+    at += step;
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<VerifyReport> verify_stream(env::Env& env, const std::string& directory) {
+  return Verification(env, directory).run();
+}
+
+}  // namespace spillway::core

@@ -1,0 +1,244 @@
+#include "spillway/core/config.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <string>
+#include <vector>
+
+namespace spillway::core {
+namespace {
+
+Config good(std::string_view text) {
+  auto config = parse_config(text, "f.toml");
+  EXPECT_TRUE(config) << config.error().message;
+  return config ? *config : Config{};
+}
+
+std::string complaint(std::string_view text) {
+  const auto config = parse_config(text, "f.toml");
+  if (config) return "accepted";
+  EXPECT_EQ(config.error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(config.error().message.find('\n'), std::string::npos);
+  return config.error().message;
+}
+
+void expect_complaint(std::string_view text, const std::string& place, const std::string& words) {
+  const std::string message = complaint(text);
+  EXPECT_TRUE(message.starts_with(place)) << message;
+  EXPECT_NE(message.find(words), std::string::npos) << message;
+}
+
+constexpr std::string_view kWhole = R"([gateway]
+name = "site-17/pump-3"
+queue_dir = "/run/q"
+spill_dir = "/var/s"
+nap = "2ms"
+lanes_per_user_max = 7
+lane_bytes_per_user_max = "1MiB"
+
+[[stream]]
+name = "telemetry"
+topics = ["sensor/#", "system/#"]
+sync_interval = "250ms"
+placement = "disk"
+segment_bytes = "64KiB"
+max_bytes = "1MiB"
+when_full = "reject-new"
+
+[[stream]]
+name = "rest"
+topics = ["#"]
+sync_interval = 0
+
+[[uplink]]
+name = "cloud"
+streams = ["telemetry"]
+url = "wss://consumer.example:7443/in"
+window_bytes = "1MiB"
+reconnect_min = "10ms"
+reconnect_max = "2s"
+[uplink.tls]
+ca = "/ca"
+certificate = "/cert"
+key = "/key"
+
+[[uplink]]
+name = "other"
+url = "ws://[::1]:80"
+
+[consumer]
+listen = "ws://127.0.0.1:0"
+inbox = "sqlite:/tmp/inbox.db"
+)";
+
+TEST(Config, every_key_is_read) {
+  const Config config = good(kWhole);
+  EXPECT_EQ(config.gateway.name, "site-17/pump-3");
+  EXPECT_EQ(config.gateway.queue_dir, "/run/q");
+  EXPECT_EQ(config.gateway.spill_dir, "/var/s");
+  EXPECT_EQ(config.gateway.nap_ns, 2'000'000U);
+  EXPECT_EQ(config.gateway.lanes_per_user_max, 7U);
+  EXPECT_EQ(config.gateway.lane_bytes_per_user_max, 1U << 20);
+  ASSERT_EQ(config.streams.size(), 2U);
+  EXPECT_EQ(config.streams[0].topics, (std::vector<std::string>{"sensor/#", "system/#"}));
+  EXPECT_EQ(config.streams[0].sync_interval_ns, 250'000'000U);
+  EXPECT_EQ(config.streams[0].segment_bytes, 65536U);
+  EXPECT_EQ(config.streams[0].max_bytes, 1U << 20);
+  EXPECT_EQ(config.streams[0].when_full, WhenFull::kRejectNew);
+  EXPECT_EQ(config.streams[1].sync_interval_ns, 0U);
+  EXPECT_EQ(config.streams[1].when_full, WhenFull::kDropOldest);
+  ASSERT_EQ(config.uplinks.size(), 2U);
+  EXPECT_EQ(config.uplinks[0].window_bytes, 1U << 20);
+  EXPECT_EQ(config.uplinks[0].reconnect_ns_min, 10'000'000U);
+  EXPECT_EQ(config.uplinks[0].reconnect_ns_max, 2'000'000'000U);
+  EXPECT_EQ(config.uplinks[0].tls.certificate, "/cert");
+  ASSERT_TRUE(config.consumer.has_value());
+  EXPECT_EQ(config.consumer->listen, "ws://127.0.0.1:0");
+  EXPECT_EQ(config.consumer->inbox, "sqlite:/tmp/inbox.db");
+}
+
+TEST(Config, uplink_without_streams_takes_all_of_them) {
+  EXPECT_EQ(good(kWhole).uplinks[1].streams, (std::vector<std::string>{"telemetry", "rest"}));
+}
+
+TEST(Config, without_a_word_everything_goes_to_one_stream) {
+  for (const Config& config : {good(""), default_config()}) {
+    ASSERT_EQ(config.streams.size(), 1U);
+    EXPECT_EQ(config.streams[0].name, "default");
+    EXPECT_EQ(config.streams[0].topics, std::vector<std::string>{"#"});
+    EXPECT_FALSE(config.gateway.name.empty());
+    EXPECT_TRUE(config.gateway.queue_dir.starts_with('/'));
+    EXPECT_TRUE(config.gateway.spill_dir.starts_with('/'));
+    EXPECT_FALSE(config.consumer.has_value());
+  }
+}
+
+TEST(Config, unknown_key_names_its_line_and_the_nearest_known_one) {
+  expect_complaint("[gateway]\nname = \"a\"\nspil_dir = \"/x\"\n",
+                   "f.toml:3: ", "unknown key \"spil_dir\"; did you mean \"spill_dir\"?");
+  expect_complaint("\n[gatway]\n", "f.toml:2: ", "did you mean \"gateway\"?");
+  expect_complaint("[[stream]]\nname=\"a\"\ntopic=[\"#\"]\n",
+                   "f.toml:3: ", "did you mean \"topics\"?");
+  expect_complaint("[[uplink]]\nname=\"a\"\nurl=\"wss://h\"\n[uplink.tls]\ncert=\"x\"\n",
+                   "f.toml:5: ", "unknown key \"cert\"");
+}
+
+TEST(Config, key_of_a_later_version_is_refused_as_such) {
+  expect_complaint("[[stream]]\nname=\"a\"\ntopics=[\"#\"]\nmax_age=\"7d\"\n",
+                   "f.toml:4: ", "not supported by this version");
+  expect_complaint("[[stream]]\nname=\"a\"\ntopics=[\"#\"]\nplacement=\"memory-first\"\n",
+                   "f.toml:4: ", "not supported by this version");
+  expect_complaint("[[uplink]]\nname=\"a\"\nurl=\"ws://h\"\nrate_limit=\"2Mbit/s\"\n",
+                   "f.toml:4: ", "not supported by this version");
+}
+
+TEST(Config, mistake_of_grammar_or_type_names_its_line) {
+  expect_complaint("[gateway]\nname = \n", "f.toml:2: ", "");
+  expect_complaint("[gateway]\nname = \"a\"\nname = \"b\"\n", "f.toml:3: ", "");
+  expect_complaint("[gateway]\nname = 5\n", "f.toml:2: ", "must be a string");
+  expect_complaint("[gateway]\nnap = 5\n", "f.toml:2: ", "unit");
+  expect_complaint("[stream]\nname = \"a\"\n", "f.toml:1: ", "[[stream]]");
+  expect_complaint("[[gateway]]\nname = \"a\"\n", "f.toml:1: ", "single brackets");
+  expect_complaint("stream = [1]\n", "f.toml:1: ", "[[stream]]");
+  expect_complaint("[[stream]]\nname=\"a\"\ntopics=\"#\"\n", "f.toml:3: ", "list of strings");
+  expect_complaint("[[stream]]\nname=\"a\"\ntopics=[\"#\", 1]\n", "f.toml:3: ", "list of strings");
+}
+
+std::string stream_with(const std::string& line) {
+  return "[[stream]]\nname=\"a\"\ntopics=[\"#\"]\n" + line + "\n";
+}
+
+TEST(Config, stream_that_could_not_work_is_refused) {
+  expect_complaint("[[stream]]\ntopics=[\"#\"]\n", "f.toml:1: ", "name must be");
+  expect_complaint("[[stream]]\nname=\"Telemetry\"\ntopics=[\"#\"]\n",
+                   "f.toml:2: ", "name must be");
+  expect_complaint("[[stream]]\nname=\"../a\"\ntopics=[\"#\"]\n", "f.toml:2: ", "name must be");
+  expect_complaint("[[stream]]\nname=\"a\"\n", "f.toml:1: ", "topics is missing");
+  expect_complaint("[[stream]]\nname=\"a\"\ntopics=[\"a#\"]\n", "f.toml:3: ", "not a topic filter");
+  expect_complaint(stream_with("max_bytes=\"1023KiB\""), "f.toml:4: ", "at least 1MiB");
+  expect_complaint(stream_with("segment_bytes=\"63KiB\""), "f.toml:4: ", "from 64KiB");
+  expect_complaint(stream_with("segment_bytes=65537"), "f.toml:4: ", "multiple of 4KiB");
+  expect_complaint(stream_with("segment_bytes=\"65MiB\""), "f.toml:4: ", "a quarter");
+  expect_complaint(stream_with("when_full=\"block\""), "f.toml:4: ", "drop-oldest");
+  expect_complaint(stream_with("max_bytes=\"many\""), "f.toml:4: ", "8MiB");
+  expect_complaint(stream_with("max_bytes=-1"), "f.toml:4: ", "above 0");
+  expect_complaint(stream_with("sync_interval=\"1\""), "f.toml:4: ", "5ms");
+  expect_complaint(stream_with("") + stream_with(""), "f.toml:6: ", "another stream");
+}
+
+TEST(Config, small_quota_alone_makes_smaller_segments) {
+  EXPECT_EQ(good(stream_with("max_bytes=\"1MiB\"")).streams[0].segment_bytes, 256U << 10);
+  EXPECT_EQ(good(stream_with("max_bytes=\"1GiB\"")).streams[0].segment_bytes, 8U << 20);
+}
+
+TEST(Config, gateway_that_could_not_work_is_refused) {
+  expect_complaint("[gateway]\nspill_dir=\"x\"\n", "f.toml:2: ", "absolute");
+  expect_complaint("[gateway]\nqueue_dir=\"/x\"\nspill_dir=\"/x\"\n", "f.toml:3: ", "same");
+  expect_complaint("[gateway]\nname=\"\"\n", "f.toml:2: ", "name must be");
+  expect_complaint("[gateway]\nnap=\"0s\"\n", "f.toml:2: ", "nap");
+  expect_complaint("[gateway]\nlanes_per_user_max=0\n", "f.toml:2: ", "above 0");
+}
+
+TEST(Config, uplink_that_could_not_work_is_refused) {
+  const auto uplink = [](const std::string& rest) {
+    return "[[uplink]]\nname=\"u\"\n" + rest + "\n";
+  };
+  expect_complaint("[[uplink]]\nurl=\"ws://h\"\n", "f.toml:1: ", "name must be");
+  expect_complaint(uplink(""), "f.toml:1: ", "url is missing");
+  expect_complaint(uplink("url=\"kafka://h:9092\""), "f.toml:3: ", "not supported by this build");
+  for (const char* url : {"h:80", "ftp://h", "ws://", "ws://h:", "ws://h:0", "ws://h:65536",
+                          "ws://h:80x", "ws://a b", "ws://h:80/a b", "ws://[::1", "ws:///path"}) {
+    expect_complaint(uplink("url=\"" + std::string(url) + "\""), "f.toml:3: ", "url: ");
+  }
+  expect_complaint(uplink("url=\"ws://h\"\nstreams=[\"none\"]"), "f.toml:4: ", "no stream named");
+  expect_complaint(uplink("url=\"ws://h\"\nstreams=[]"), "f.toml:4: ", "empty");
+  expect_complaint(uplink("url=\"ws://h\"\nstreams=[\"default\",\"default\"]"),
+                   "f.toml:4: ", "twice");
+  expect_complaint(uplink("url=\"ws://h\"") + uplink("url=\"ws://h\""),
+                   "f.toml:5: ", "another uplink");
+  expect_complaint(uplink("url=\"ws://h\"\nwindow_bytes=1"), "f.toml:4: ", "64KiB");
+  expect_complaint(uplink("url=\"ws://h\"\nreconnect_min=\"5m\""), "f.toml:4: ", "reconnect_max");
+  expect_complaint(uplink("url=\"ws://h\"\n[uplink.tls]\nca=\"x\""), "f.toml:5: ", "wss://");
+  expect_complaint(uplink("url=\"wss://h\"\n[uplink.tls]\nkey=\"x\""), "f.toml:5: ", "together");
+}
+
+TEST(Config, consumer_that_could_not_work_is_refused) {
+  const std::string inbox = "inbox=\"sqlite:/i\"\n";
+  expect_complaint("[consumer]\n" + inbox, "f.toml:1: ", "listen is missing");
+  expect_complaint("[consumer]\nlisten=\"ws://127.0.0.1\"\n" + inbox, "f.toml:2: ", "listen: ");
+  expect_complaint("[consumer]\nlisten=\"ws://h:1/p\"\n" + inbox, "f.toml:2: ", "listen: ");
+  expect_complaint("[consumer]\nlisten=\"wss://h:1\"\n" + inbox, "f.toml:2: ", "certificate");
+  expect_complaint("[consumer]\nlisten=\"ws://h:1\"\n", "f.toml:1: ", "inbox must be given");
+  expect_complaint("[consumer]\nlisten=\"ws://h:1\"\ninbox=\"sqlite:\"\n", "f.toml:3: ", "inbox");
+  expect_complaint("[consumer]\nlisten=\"ws://h:1\"\ninbox=\"postgresql://x\"\n",
+                   "f.toml:3: ", "not supported by this build");
+}
+
+TEST(Config, sizes_and_durations_read_as_people_write_them) {
+  EXPECT_EQ(parse_bytes("512").value(), 512U);
+  EXPECT_EQ(parse_bytes("64KiB").value(), 65536U);
+  EXPECT_EQ(parse_bytes("1GiB").value(), 1U << 30);
+  EXPECT_EQ(parse_duration_ns("5ms").value(), 5'000'000U);
+  EXPECT_EQ(parse_duration_ns("2m").value(), 120'000'000'000U);
+  EXPECT_EQ(parse_duration_ns("7d").value(), 7ULL * 86400 * 1'000'000'000);
+  EXPECT_EQ(parse_duration_ns("0").value(), 0U);
+  for (const char* text : {"", "MiB", "-1", "+1", " 1", "1 MiB", "1.5MiB", "1kb", "1MB",
+                           "99999999999999999999", "18446744073709551615KiB"}) {
+    EXPECT_FALSE(parse_bytes(text)) << text;
+  }
+  for (const char* text : {"", "5", "s", "-1s", "1 s", "1.5s", "1w", "999999999d"}) {
+    EXPECT_FALSE(parse_duration_ns(text)) << text;
+  }
+}
+
+TEST(Config, file_that_is_not_there_is_named) {
+  const std::string path = testing::TempDir() + "/spillway_none_" + std::to_string(::getpid());
+  const auto config = load_config(path);
+  ASSERT_FALSE(config.has_value());
+  EXPECT_EQ(config.error().code, ErrorCode::kNotFound);
+  EXPECT_NE(config.error().message.find(path), std::string::npos);
+}
+
+}  // namespace
+}  // namespace spillway::core

@@ -1,0 +1,190 @@
+// Faults at every step of a scripted life, on the simulated machine. The oracle stands in
+// spill_world.h.
+#include <cstdio>
+
+#include "spill_world.h"
+
+namespace spillway::core {
+namespace {
+
+using testing::World;
+
+constexpr std::uint64_t kSeeds = 3;
+
+std::uint64_t steps_of_script(std::uint64_t seed) {
+  World world(seed);
+  world.open();
+  world.run_script();
+  EXPECT_EQ(world.errors(), 0U) << "the script itself must run clean";
+  EXPECT_EQ(world.stream()->gaps().all().empty(), !world.has_quota_drops());
+  EXPECT_GT(world.stream()->oldest_offset(), 0U) << "segments must have been freed";
+  return world.env().steps();
+}
+
+/// Runs until the power fails at `step`.
+void run_until(World& world, std::uint64_t step) {
+  world.env().cut_power_at(step);
+  try {
+    if (world.open()) world.run_script();
+    FAIL() << "step " << step << " was not reached";
+  } catch (const env::PowerCut& cut) {
+    EXPECT_EQ(cut.step, step);
+  }
+}
+
+class RecoveryTest : public ::testing::TestWithParam<std::uint64_t> {};
+
+TEST_P(RecoveryTest, AfterAPowerCutAtAnyStepWhatWasPowerSafeIsThereAndNoIdentityNamesTwoRecords) {
+  const std::uint64_t steps = steps_of_script(GetParam());
+  ASSERT_GT(steps, 400U);
+  for (std::uint64_t step = 0; step < steps && !HasFailure(); ++step) {
+    SCOPED_TRACE("seed " + std::to_string(GetParam()) + ", power cut at step " +
+                 std::to_string(step));
+    World world(GetParam());
+    run_until(world, step);
+    world.restart(true);
+    ASSERT_TRUE(world.open());
+    world.check(true);
+    for (int i = 0; i < 6; ++i) world.append(2, 5000);
+    world.ship();
+    // A second cut soon after the first, with nothing synced since.
+    world.restart(true);
+    ASSERT_TRUE(world.open());
+    world.check(true);
+    for (int i = 0; i < 3; ++i) world.append(2, 500);
+    world.sync();
+    world.ship();
+    world.restart(true);
+    ASSERT_TRUE(world.open());
+    world.check(true);
+    EXPECT_EQ(world.conflicts(), 0U);
+  }
+  RecordProperty("steps", std::to_string(steps));
+  std::printf("[ steps    ] %llu power cuts\n", static_cast<unsigned long long>(steps));
+}
+
+TEST_P(RecoveryTest, AfterAKillAtAnyStepEverythingAppendedIsThereAndTheJournalGoesOn) {
+  const std::uint64_t steps = steps_of_script(GetParam());
+  for (std::uint64_t step = 0; step < steps && !HasFailure(); ++step) {
+    SCOPED_TRACE("seed " + std::to_string(GetParam()) + ", kill at step " + std::to_string(step));
+    World world(GetParam());
+    run_until(world, step);
+    const Uuid journal = world.journal();
+    world.restart(false);
+    ASSERT_TRUE(world.open());
+    world.check(false);
+    EXPECT_TRUE(journal.is_nil() || world.journal() == journal);
+    for (int i = 0; i < 4; ++i) world.append(2, 5000);
+    world.ship();
+    world.restart(false);
+    ASSERT_TRUE(world.open());
+    world.check(false);
+    world.sync();
+    world.restart(true);
+    ASSERT_TRUE(world.open());
+    world.check(true);
+    EXPECT_EQ(world.conflicts(), 0U);
+  }
+}
+
+TEST_P(RecoveryTest, AnErrorAtAnyStepLosesNothingThatWasCalledSafe) {
+  const std::uint64_t steps = steps_of_script(GetParam());
+  const Error errors[] = {{ErrorCode::kIo, "EIO (simulated)"},
+                          {ErrorCode::kFull, "ENOSPC (simulated)"}};
+  for (std::uint64_t step = 0; step < steps && !HasFailure(); ++step) {
+    SCOPED_TRACE("seed " + std::to_string(GetParam()) + ", error at step " + std::to_string(step));
+    World world(GetParam());
+    world.env().fail_at(step, errors[step % 2]);
+    if (world.open()) world.run_script();
+    world.close_handles();
+    world.restart(false);
+    ASSERT_TRUE(world.open());
+    world.check(false);
+    world.sync();
+    world.append(1, 100);
+    world.restart(true);
+    ASSERT_TRUE(world.open());
+    world.check(true);
+    EXPECT_EQ(world.conflicts(), 0U);
+  }
+}
+
+TEST_P(RecoveryTest, WhileSyncsFailNothingIsCalledPowerSafeAndItRecoversByItself) {
+  World world(GetParam());
+  ASSERT_TRUE(world.open());
+  for (int i = 0; i < 5; ++i) world.append(2, 1000);
+  world.sync();
+  for (int i = 0; i < 5; ++i) world.append(2, 1000);
+  const std::uint64_t durable = world.durable();
+  world.env().fail_syncs(true);
+  world.sync();
+  EXPECT_EQ(world.stream()->durable_offset(), durable);
+  EXPECT_FALSE(testing::append_records(*world.stream(), 1, {"x"}));
+  world.collect();
+  EXPECT_EQ(world.stream()->durable_offset(), durable);
+  world.env().fail_syncs(false);
+  world.collect();
+  EXPECT_EQ(world.stream()->durable_offset(), 20U);
+  world.append(1, 10);
+  world.sync();
+  world.ship();
+  world.restart(true);
+  ASSERT_TRUE(world.open());
+  world.check(true);
+  EXPECT_EQ(world.durable(), 21U);
+}
+
+TEST_P(RecoveryTest, AKillWhileSyncsFailStillLeadsToASpillThatSurvivesAPowerCut) {
+  World world(GetParam());
+  ASSERT_TRUE(world.open());
+  for (int i = 0; i < 30; ++i) world.append(2, 1000);
+  world.env().fail_syncs(true);
+  world.sync();
+  world.restart(false);
+  EXPECT_FALSE(world.open()) << "the disk still fails";
+  world.env().fail_syncs(false);
+  world.restart(false);
+  ASSERT_TRUE(world.open());
+  world.check(false);
+  EXPECT_EQ(world.durable(), 60U);
+  world.restart(true);
+  ASSERT_TRUE(world.open());
+  world.check(true);
+  EXPECT_GE(world.stream()->next_offset(), 60U);
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, RecoveryTest, ::testing::Range<std::uint64_t>(1, 1 + kSeeds));
+
+/// A journal page that claims to be of this boot and to know of nothing: what a build without the
+/// journal rule believes.
+void forge_journal_page(World& world, const Uuid& journal) {
+  format::JournalPage page;
+  page.mutate_magic(kJournalMagic);
+  page.mutate_version(kFormatVersion);
+  set_uuid(*page.mutable_boot_id(), world.env().boot_id());
+  set_uuid(*page.mutable_journal(), journal);
+  testing::value_of(world.env().make_directories("/run/journal"));
+  auto file = testing::value_of(
+      world.env().open(world.options().journal_page_path, env::OpenMode::kOpenOrCreate));
+  testing::value_of(file->write(0, bytes_of(page)));
+}
+
+TEST(JournalRuleTest, TheOracleFindsABuildWithoutTheJournalRule) {
+  std::uint64_t conflicts = 0;
+  const std::uint64_t steps = steps_of_script(1);
+  for (std::uint64_t step = steps / 2; step < steps && conflicts == 0; step += 7) {
+    World world(1);
+    run_until(world, step);
+    const Uuid journal = world.journal();
+    world.restart(true);
+    forge_journal_page(world, journal);
+    if (!world.open()) continue;
+    for (int i = 0; i < 6; ++i) world.append(2, 500);
+    world.ship();
+    conflicts += world.conflicts();
+  }
+  EXPECT_GT(conflicts, 0U) << "the oracle cannot see what the journal rule prevents";
+}
+
+}  // namespace
+}  // namespace spillway::core

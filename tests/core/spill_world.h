@@ -1,0 +1,267 @@
+// A scripted life of a stream on the simulated machine, with an oracle outside the code: what was
+// appended, what was called power-safe, and what a shipper that sends everything at once has sent
+// under which identity.
+#pragma once
+
+#include <functional>
+#include <random>
+
+#include "spill_helpers.h"
+#include "spillway/core/cursor.h"
+#include "spillway/core/env/sim_env.h"
+
+namespace spillway::core::testing {
+
+class World {
+ public:
+  explicit World(std::uint64_t seed) : seed_(seed), env_(seed), random_(seed) {
+    env_.set_volatile_root("/run");
+    options_.name = "test";
+    options_.directory = "/spill/test";
+    options_.journal_page_path = "/run/journal/test";
+    options_.segment_bytes = 64 * 1024;
+    options_.max_bytes = 1 << 20;
+    if (!has_quota_drops()) options_.uplinks = {"cloud"};
+  }
+
+  /// Every third seed has no uplink and writes beyond the quota.
+  [[nodiscard]] bool has_quota_drops() const { return seed_ % 3 == 2; }
+
+  env::SimEnv& env() { return env_; }
+  StreamOptions& options() { return options_; }
+  Stream* stream() { return stream_.get(); }
+  [[nodiscard]] std::uint64_t durable() const { return durable_; }
+  [[nodiscard]] std::uint64_t conflicts() const { return conflicts_; }
+  [[nodiscard]] std::uint64_t errors() const { return errors_; }
+  [[nodiscard]] const Uuid& journal() const { return journal_; }
+
+  /// Opens the stream; an error counts and is no more than that.
+  bool open() {
+    close_handles();
+    auto opened = Stream::open(env_, options_);
+    if (!opened) return note(opened);
+    stream_ = std::move(*opened);
+    journal_ = stream_->journal();
+    for (std::uint64_t lane = 1; lane <= 3; ++lane) {
+      note(stream_->declare_lane(make_identity(lane), lane_ends_[lane], 0, false));
+    }
+    durable_ = std::max(durable_, stream_->durable_offset());
+    return true;
+  }
+
+  /// The whole script. Throws env::PowerCut where the test has asked for it.
+  void run_script() {
+    for (int i = 0; i < 14; ++i) {
+      append(1 + random_() % 4, random_() % 300 + 1);
+      if (i % 4 == 3) sync();
+      ship();
+    }
+    note(with_stream([](Stream& s) { return s.append_clock(); }));
+    const int rounds = has_quota_drops() ? 90 : 60;
+    for (int i = 0; i < rounds; ++i) {
+      const std::size_t bytes_min = has_quota_drops() ? 12000 : 1;
+      append(1, i % 5 == 0 ? 1 : random_() % (24000 - bytes_min) + bytes_min);
+      if (i % 7 == 2) make_spare();
+      if (i % 6 == 1) sync_with_appends_between();
+      if (i % 9 == 4 && !has_quota_drops()) acknowledge();
+      if (i % 13 == 7) declare_again();
+      if (i == 30) open();
+      if (i >= 45 && i % 3 == 0) append(3, 4000);
+      ship();
+    }
+    sync();
+    append(2, 100);
+    ship();
+  }
+
+  void append(std::size_t count, std::size_t bytes) {
+    if (!stream_) return;
+    std::vector<std::string> records;
+    for (std::size_t i = 0; i < count; ++i) {
+      std::string record = std::to_string(history_) + ":" + std::to_string(serial_++) + ":";
+      record.resize(std::max(bytes, record.size()), static_cast<char>('a' + serial_ % 26));
+      records.push_back(std::move(record));
+    }
+    const std::uint64_t lane = 1 + serial_ % 3;
+    in_flight_.clear();
+    for (std::size_t i = 0; i < count; ++i) {
+      in_flight_[stream_->next_offset() + i] = hash_of(records[i]);
+    }
+    auto appended = append_records(*stream_, lane, records, ++lane_position_);
+    if (!note(appended)) {
+      in_flight_.clear();
+      return;
+    }
+    in_flight_.clear();
+    lane_ends_[lane] = lane_position_;
+    for (std::size_t i = 0; i < count; ++i) {
+      accepted_[appended->first_offset + i] = hash_of(records[i]);
+    }
+  }
+
+  void sync() {
+    if (!stream_) return;
+    if (auto plan = stream_->plan_sync()) note(stream_->finish_sync(*plan, plan->run()));
+    durable_ = std::max(durable_, stream_->durable_offset());
+  }
+
+  void collect() {
+    note(with_stream([](Stream& s) { return s.collect(); }));
+  }
+
+  /// Reads whatever is new and remembers it under its identity, as a far end does.
+  void ship() {
+    if (!stream_) return;
+    if (!reader_) {
+      auto opened = StreamReader::open(env_, options_.directory);
+      if (!note(opened)) return;
+      reader_ = std::move(*opened);
+    }
+    ReadBack back;
+    read_more(*reader_, back);
+    remember(back);
+  }
+
+  void restart(bool power_cut) {
+    close_handles();
+    if (power_cut) {
+      env_.restart_after_power_cut();
+    } else {
+      env_.restart_after_kill();
+    }
+    ++history_;
+  }
+
+  /// After a restart and an open. What was safe must be there; what is there must be true.
+  void check(bool power_cut) {
+    const std::uint64_t safe = power_cut ? durable_ : next_accepted();
+    const ReadBack back = read_all(env_, options_.directory);
+    for (const Gap& gap : back.gaps) {
+      const bool released = gap.reason == format::GapReason::none && gap.next_offset <= acked_;
+      const bool front = gap.next_offset <= stream_->oldest_offset();
+      const bool dropped = gap.reason == format::GapReason::quota && front;
+      EXPECT_TRUE(released || dropped || gap.first_offset >= safe)
+          << name_of(gap.reason) << " gap " << gap.first_offset << ".." << gap.next_offset
+          << ", safe below " << safe;
+    }
+    EXPECT_GE(back.position, safe);
+    EXPECT_EQ(back.position, stream_->next_offset());
+    for (const auto& [offset, record] : back.records) {
+      const auto known = accepted_.find(offset);
+      const auto maybe = in_flight_.find(offset);
+      const bool as_accepted = known != accepted_.end() && known->second == hash_of(record);
+      const bool as_in_flight = maybe != in_flight_.end() && maybe->second == hash_of(record);
+      EXPECT_TRUE(as_accepted || as_in_flight)
+          << "offset " << offset << " holds what was never written there";
+      if (as_in_flight) accepted_[offset] = hash_of(record);
+    }
+    remember(back);
+    accepted_.erase(accepted_.lower_bound(back.position), accepted_.end());
+    in_flight_.clear();
+    durable_ = std::min(stream_->durable_offset(), back.position);
+  }
+
+  [[nodiscard]] std::uint64_t next_accepted() const {
+    return accepted_.empty() ? 0 : accepted_.rbegin()->first + 1;
+  }
+
+  void close_handles() {
+    cursor_.reset();
+    reader_.reset();
+    stream_.reset();
+  }
+
+ private:
+  static std::size_t hash_of(const std::string& record) { return std::hash<std::string>{}(record); }
+
+  template <typename T>
+  bool note(const Result<T>& result) {
+    if (result) return true;
+    EXPECT_FALSE(result.error().message.empty());
+    ++errors_;
+    return false;
+  }
+
+  Result<void> with_stream(const std::function<Result<void>(Stream&)>& call) {
+    if (!stream_) return {};
+    return call(*stream_);
+  }
+
+  void make_spare() {
+    if (!stream_) return;
+    if (auto order = stream_->order_spare()) {
+      auto made = order->run();
+      note(made);
+      stream_->finish_spare(made);
+    }
+  }
+
+  void sync_with_appends_between() {
+    if (!stream_) return;
+    auto plan = stream_->plan_sync();
+    append(2, 700);
+    if (!plan) return;
+    auto outcome = plan->run();
+    append(1, 9000);
+    note(stream_->finish_sync(*plan, outcome));
+    durable_ = std::max(durable_, stream_->durable_offset());
+  }
+
+  void acknowledge() {
+    if (!stream_) return;
+    if (!cursor_) {
+      auto opened = Cursor::open(env_, options_.directory + "/cursors/cloud");
+      if (!note(opened)) return;
+      cursor_ = std::move(*opened);
+    }
+    const std::uint64_t next = stream_->next_offset();
+    const std::uint64_t position = next - std::min<std::uint64_t>(next, 12);
+    const bool advanced =
+        note(cursor_->advance({stream_->journal(), journal_sequence(), position}));
+    // The agent syncs the cursor before it acts on it, so it may be acted on from here on.
+    if (advanced) acked_ = std::max(acked_, position);
+    collect();
+  }
+
+  void declare_again() {
+    note(with_stream(
+        [this](Stream& s) { return s.declare_lane(make_identity(2), lane_ends_[2], 1, false); }));
+  }
+
+  std::uint64_t journal_sequence() {
+    auto reader = StreamReader::open(env_, options_.directory);
+    if (!reader) return 0;
+    auto journals = (*reader)->journals();
+    return journals && !journals->empty() ? journals->back().sequence : 0;
+  }
+
+  void remember(const ReadBack& back) {
+    for (const auto& [offset, record] : back.records) {
+      const auto key = std::make_pair(back.journals.at(back.journal_of.at(offset)), offset);
+      const auto [known, is_new] = shipped_.emplace(key, hash_of(record));
+      if (!is_new && known->second != hash_of(record)) ++conflicts_;
+    }
+  }
+
+  std::uint64_t seed_;
+  env::SimEnv env_;
+  std::mt19937_64 random_;
+  StreamOptions options_;
+  std::unique_ptr<Stream> stream_;
+  std::unique_ptr<StreamReader> reader_;
+  std::unique_ptr<Cursor> cursor_;
+  Uuid journal_;
+  std::map<std::uint64_t, std::size_t> accepted_;
+  std::map<std::uint64_t, std::size_t> in_flight_;
+  std::map<std::pair<Uuid, std::uint64_t>, std::size_t> shipped_;
+  std::map<std::uint64_t, std::uint64_t> lane_ends_;
+  std::uint64_t lane_position_ = 0;
+  std::uint64_t durable_ = 0;
+  std::uint64_t acked_ = 0;
+  std::uint64_t serial_ = 0;
+  std::uint64_t history_ = 0;
+  std::uint64_t conflicts_ = 0;
+  std::uint64_t errors_ = 0;
+};
+
+}  // namespace spillway::core::testing

@@ -1,0 +1,312 @@
+#include "spillway/core/stream.h"
+
+#include <fstream>
+
+#include "spill_helpers.h"
+#include "spillway/core/cursor.h"
+#include "spillway/core/env/posix_env.h"
+
+namespace spillway::core {
+namespace {
+
+using testing::append_records;
+using testing::make_identity;
+using testing::read_all;
+using testing::sync_now;
+using testing::value_of;
+
+class StreamTest : public ::testing::Test {
+ protected:
+  void open() {
+    stream_.reset();
+    stream_ = value_of(Stream::open(env_, options_));
+    value_of(stream_->declare_lane(make_identity(1), 0, 0, false));
+  }
+
+  /// Appends records "<n>" filled up to `bytes` until `count` more are in.
+  void fill(int count, std::size_t bytes) {
+    for (int i = 0; i < count; ++i) {
+      std::string record = std::to_string(stream_->next_offset());
+      record.resize(bytes, '.');
+      value_of(append_records(*stream_, 1, {record}, ++lane_end_));
+    }
+  }
+
+  env::Env& env_ = env::posix_env();
+  testing::TemporaryDirectory root_;
+  StreamOptions options_ = testing::small_options(root_.path());
+  std::unique_ptr<Stream> stream_;
+  std::uint64_t lane_end_ = 0;
+};
+
+TEST_F(StreamTest, WhatWasAppendedIsReadBackWholeAndInOrder) {
+  open();
+  value_of(append_records(*stream_, 1, {"a", "c", std::string(5000, 'x')}));
+  const Appended second = value_of(append_records(*stream_, 1, {"b"}));
+  EXPECT_EQ(second.first_offset, 3U);
+  EXPECT_EQ(second.next_offset, 4U);
+  const auto back = read_all(env_, options_.directory);
+  ASSERT_EQ(back.records.size(), 4U);
+  EXPECT_EQ(back.records.at(0), "a");
+  EXPECT_EQ(back.records.at(1), "c");
+  EXPECT_EQ(back.records.at(2), std::string(5000, 'x'));
+  EXPECT_EQ(back.records.at(3), "b");
+  EXPECT_TRUE(back.gaps.empty());
+}
+
+TEST_F(StreamTest, SyncMakesWhatWasPlannedPowerSafeAndNotMore) {
+  open();
+  value_of(append_records(*stream_, 1, {"a"}));
+  auto plan = stream_->plan_sync();
+  ASSERT_TRUE(plan);
+  EXPECT_FALSE(stream_->plan_sync()) << "one sync at a time";
+  value_of(append_records(*stream_, 1, {"b"}));
+  value_of(stream_->finish_sync(*plan, plan->run()));
+  EXPECT_EQ(stream_->durable_offset(), 1U);
+  value_of(sync_now(*stream_));
+  EXPECT_EQ(stream_->durable_offset(), 2U);
+  EXPECT_FALSE(stream_->plan_sync()) << "everything is power-safe";
+  EXPECT_EQ(read_all(env_, options_.directory).records.size(), 2U);
+}
+
+TEST_F(StreamTest, SegmentsRollAndEachDeclaresTheLanesAtItsHead) {
+  open();
+  fill(200, 1000);
+  const auto back = read_all(env_, options_.directory);
+  EXPECT_EQ(back.records.size(), 200U);
+  EXPECT_GE(back.clock_blocks, 4U);
+  EXPECT_EQ(back.lane_blocks, back.clock_blocks);
+  const auto from_150 = read_all(env_, options_.directory, 150);
+  EXPECT_EQ(from_150.records.size(), 50U);
+  EXPECT_EQ(from_150.records.begin()->first, 150U);
+  EXPECT_GE(from_150.lane_blocks, 1U) << "declarations come first";
+}
+
+TEST_F(StreamTest, AKilledWritersJournalGoesOnWithinTheBoot) {
+  open();
+  fill(10, 100);
+  const Uuid journal = stream_->journal();
+  open();
+  EXPECT_EQ(stream_->journal(), journal);
+  EXPECT_FALSE(stream_->recovery().new_journal);
+  EXPECT_EQ(stream_->next_offset(), 10U);
+  ASSERT_EQ(stream_->lanes().size(), 1U);
+  fill(10, 100);
+  EXPECT_EQ(read_all(env_, options_.directory).records.size(), 20U);
+}
+
+TEST_F(StreamTest, LanesAreKnownAgainWithTheirPositions) {
+  open();
+  fill(3, 100);
+  value_of(stream_->declare_lane(make_identity(2), 77, 5, true));
+  stream_.reset();
+  stream_ = value_of(Stream::open(env_, options_));
+  ASSERT_EQ(stream_->lanes().size(), 2U);
+  EXPECT_EQ(stream_->lanes()[0].lane_end, 3U);
+  EXPECT_EQ(stream_->lanes()[1].lane_end, 77U);
+  EXPECT_EQ(stream_->lanes()[1].rejected, 5U);
+  EXPECT_TRUE(stream_->lanes()[1].closed);
+  stream_->forget_lane(1);
+  ASSERT_EQ(stream_->lanes().size(), 1U);
+  EXPECT_EQ(stream_->lanes()[0].identity.lane_id(), 2U);
+}
+
+TEST_F(StreamTest, WithoutItsJournalPageANewJournalBeginsAndOffsetsRunOn) {
+  open();
+  fill(10, 100);
+  const Uuid journal = stream_->journal();
+  value_of(sync_now(*stream_));
+  stream_.reset();
+  std::filesystem::remove(options_.journal_page_path);
+  open();
+  EXPECT_NE(stream_->journal(), journal);
+  EXPECT_TRUE(stream_->recovery().new_journal);
+  EXPECT_EQ(stream_->next_offset(), 10U);
+  fill(5, 100);
+  auto reader = value_of(StreamReader::open(env_, options_.directory));
+  const auto journals = value_of(reader->journals());
+  ASSERT_EQ(journals.size(), 2U);
+  EXPECT_EQ(journals[0].journal, journal);
+  EXPECT_EQ(journals[0].next_offset, 10U);
+  EXPECT_EQ(journals[1].first_offset, 10U);
+  EXPECT_EQ(journals[1].next_offset, 15U);
+  EXPECT_EQ(journals[1].sequence, 1U);
+  EXPECT_EQ(read_all(env_, options_.directory).records.size(), 15U);
+}
+
+TEST_F(StreamTest, RecordsThatRotWereProcessSafeBecomeAGapAndANewJournal) {
+  open();
+  fill(5, 1000);
+  value_of(sync_now(*stream_));
+  const Uuid journal = stream_->journal();
+  stream_.reset();
+  const std::string path = options_.directory + "/0000000000-00000000000000000000.spill";
+  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+  file.seekp(4096 + 128 + 640 + 2 * 1088 + 100);  // inside the third record's block
+  file.put('!');
+  file.close();
+  open();
+  EXPECT_NE(stream_->journal(), journal);
+  EXPECT_EQ(stream_->next_offset(), 5U) << "known offsets are never used again";
+  fill(1, 10);
+  const auto back = read_all(env_, options_.directory);
+  EXPECT_EQ(back.records.size(), 3U);
+  ASSERT_EQ(back.gaps.size(), 1U);
+  EXPECT_EQ(back.gaps[0].first_offset, 2U);
+  EXPECT_EQ(back.gaps[0].next_offset, 5U);
+  EXPECT_EQ(back.gaps[0].reason, format::GapReason::damage);
+}
+
+TEST_F(StreamTest, AHostileRunIsRefusedAndHarmsNothing) {
+  open();
+  value_of(append_records(*stream_, 1, {"good"}));
+  auto frames = testing::make_frames({"one", "two"});
+  frames[17] = std::byte{0xFF};
+  frames[32] = std::byte{0};  // the second frame's commit word: nothing yet
+  const auto refused = stream_->append({1, 9, frames, 0, 0});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kCorrupt);
+  EXPECT_EQ(stream_->next_offset(), 1U);
+  value_of(append_records(*stream_, 1, {"after"}));
+  const auto back = read_all(env_, options_.directory);
+  ASSERT_EQ(back.records.size(), 2U);
+  EXPECT_EQ(back.records.at(1), "after");
+}
+
+TEST_F(StreamTest, ARunFromAnUndeclaredLaneOrATooLongOneIsRefused) {
+  open();
+  EXPECT_EQ(append_records(*stream_, 99, {"x"}).error().code, ErrorCode::kInvalidArgument);
+  const auto longest = static_cast<std::size_t>(stream_->run_bytes_max());
+  EXPECT_TRUE(append_records(*stream_, 1, {std::string(longest / 16 * 16 - 16, 'x')}));
+  EXPECT_EQ(append_records(*stream_, 1, {std::string(longest, 'x')}).error().code,
+            ErrorCode::kInvalidArgument);
+}
+
+TEST_F(StreamTest, ASecondWriterIsRefusedByName) {
+  open();
+  const auto second = Stream::open(env_, options_);
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().code, ErrorCode::kBusy);
+  EXPECT_NE(second.error().message.find("lock"), std::string::npos);
+}
+
+TEST_F(StreamTest, ANewerSegmentIsRefusedAndNothingIsTouched) {
+  open();
+  stream_.reset();
+  const std::string path = options_.directory + "/0000000000-00000000000000000000.spill";
+  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+  file.seekp(8);
+  file.put(2);
+  file.close();
+  const auto before = value_of(env_.list(options_.directory));
+  const auto refused = Stream::open(env_, options_);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kNewerVersion);
+  EXPECT_EQ(value_of(env_.list(options_.directory)), before);
+  EXPECT_EQ(StreamReader::open(env_, options_.directory).error().code, ErrorCode::kNewerVersion);
+}
+
+TEST_F(StreamTest, DropOldestKeepsTheQuotaAndWritesDownWhatWent) {
+  open();
+  for (int i = 0; i < 40; ++i) {
+    fill(50, 1000);
+    EXPECT_LE(stream_->held_bytes(), options_.max_bytes);
+    if (auto order = stream_->order_spare()) stream_->finish_spare(order->run());
+    EXPECT_LE(stream_->held_bytes(), options_.max_bytes);
+  }
+  std::uint64_t on_disk = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(options_.directory)) {
+    if (entry.path().extension() == ".spill") on_disk += entry.file_size();
+  }
+  EXPECT_EQ(on_disk, stream_->held_bytes());
+  const auto back = read_all(env_, options_.directory);
+  ASSERT_EQ(back.gaps.size(), 1U);
+  EXPECT_EQ(back.gaps[0].reason, format::GapReason::quota);
+  EXPECT_EQ(back.gaps[0].count() + back.records.size(), 2000U);
+  EXPECT_EQ(stream_->oldest_offset(), back.gaps[0].next_offset);
+}
+
+TEST_F(StreamTest, RejectNewSaysFullAndRecoversWhenTheUplinkHasAcknowledged) {
+  options_.when_full = WhenFull::kRejectNew;
+  options_.uplinks = {"cloud"};
+  open();
+  Result<Appended> outcome = Appended{};
+  const std::string record(1000, 'x');
+  for (int i = 0; i < 2000 && outcome; ++i) outcome = append_records(*stream_, 1, {record});
+  ASSERT_FALSE(outcome);
+  EXPECT_EQ(outcome.error().code, ErrorCode::kFull);
+  const std::uint64_t held = stream_->next_offset();
+  EXPECT_EQ(read_all(env_, options_.directory).records.size(), held);
+  auto cursor = value_of(Cursor::open(env_, options_.directory + "/cursors/cloud"));
+  value_of(cursor->advance({stream_->journal(), 0, held}));
+  value_of(stream_->collect());
+  value_of(append_records(*stream_, 1, {record}));
+  const auto back = read_all(env_, options_.directory);
+  ASSERT_EQ(back.gaps.size(), 1U);
+  EXPECT_EQ(back.gaps[0].reason, format::GapReason::none) << "released after delivery";
+}
+
+TEST_F(StreamTest, CollectWaitsForTheSlowestUplinkAndKeepsTheActiveSegment) {
+  options_.uplinks = {"a", "b"};
+  open();
+  fill(300, 1000);
+  auto fast = value_of(Cursor::open(env_, options_.directory + "/cursors/a"));
+  value_of(fast->advance({stream_->journal(), 0, 300}));
+  value_of(stream_->collect());
+  EXPECT_EQ(stream_->oldest_offset(), 0U) << "b has not begun";
+  auto slow = value_of(Cursor::open(env_, options_.directory + "/cursors/b"));
+  value_of(slow->advance({stream_->journal(), 0, 100}));
+  value_of(stream_->collect());
+  EXPECT_GT(stream_->oldest_offset(), 0U);
+  EXPECT_LE(stream_->oldest_offset(), 100U);
+  value_of(slow->advance({stream_->journal(), 0, 300}));
+  value_of(stream_->collect());
+  EXPECT_LT(stream_->oldest_offset(), 300U);
+  EXPECT_FALSE(read_all(env_, options_.directory, 290).records.empty());
+}
+
+TEST_F(StreamTest, ACursorOfAnotherJournalHoldsEverything) {
+  options_.uplinks = {"a"};
+  open();
+  fill(300, 1000);
+  auto cursor = value_of(Cursor::open(env_, options_.directory + "/cursors/a"));
+  value_of(cursor->advance({Uuid::from_random(1, 2), 0, 300}));
+  value_of(stream_->collect());
+  EXPECT_EQ(stream_->oldest_offset(), 0U);
+}
+
+TEST_F(StreamTest, TheSpareIsTakenAtTheRollAndALeftOverOneIsUsedAgain) {
+  open();
+  auto order = stream_->order_spare();
+  ASSERT_TRUE(order);
+  EXPECT_FALSE(stream_->order_spare()) << "it is being made";
+  stream_->finish_spare(order->run());
+  EXPECT_FALSE(stream_->order_spare());
+  open();
+  EXPECT_FALSE(stream_->order_spare()) << "the one left over is whole";
+  fill(70, 1000);
+  EXPECT_FALSE(std::filesystem::exists(options_.directory + "/spare.spill"));
+  EXPECT_TRUE(stream_->order_spare());
+}
+
+TEST_F(StreamTest, OptionsThatCannotWorkAreRefused) {
+  StreamOptions bad = options_;
+  bad.segment_bytes = 1000;
+  EXPECT_EQ(Stream::open(env_, bad).error().code, ErrorCode::kInvalidArgument);
+  bad = options_;
+  bad.segment_bytes = 512 * 1024;
+  EXPECT_EQ(Stream::open(env_, bad).error().code, ErrorCode::kInvalidArgument);
+  bad = options_;
+  bad.max_bytes = 1000;
+  EXPECT_EQ(Stream::open(env_, bad).error().code, ErrorCode::kInvalidArgument);
+}
+
+TEST_F(StreamTest, CloseMakesEverythingPowerSafe) {
+  open();
+  fill(5, 100);
+  value_of(stream_->close());
+  EXPECT_EQ(stream_->durable_offset(), 5U);
+}
+
+}  // namespace
+}  // namespace spillway::core
