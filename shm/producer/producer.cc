@@ -1,0 +1,253 @@
+// The cold half of Producer: open, close, waiting, the doorbell.
+#include "spillway/producer.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/membarrier.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <ctime>
+
+#include "shm/lane/default_directory.h"
+#include "shm/lane/futex.h"
+#include "shm/lane/lane_layout.h"
+#include "shm/producer/failure.h"
+#include "shm/producer/fork_guard.h"
+#include "shm/producer/lane_file.h"
+#include "shm/producer/lane_identity.h"
+
+namespace spillway {
+
+namespace {
+
+using Word = core::Atomic<std::uint32_t>;
+
+/// Stands in for the doorbell's word while there is no control page: nobody ever stores to it.
+constinit const Word no_bell{0};
+
+/// Longest sleep between two looks at the agent's line (rule 7): an agent that died cannot hold a
+/// producer longer.
+constexpr std::uint64_t kNapNs = 100'000'000;
+/// A ring that woke nobody met an agent between its last look and its sleep: knock again, so often.
+constexpr int kRingsMax = 3;
+constexpr std::uint64_t kRefusalsBetweenBells = 1024;
+
+/// The agent's side of a doorbell without a fence. False: each commit of this process must fence.
+bool register_for_membarrier() {
+  return syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0) == 0;
+}
+
+std::uint64_t nanoseconds_until(Producer::TimePoint deadline) {
+  // CLOCK_MONOTONIC is steady_clock; reading it here keeps libstdc++ out of the library.
+  struct timespec now {};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  const std::int64_t now_ns = static_cast<std::int64_t>(now.tv_sec) * 1'000'000'000 + now.tv_nsec;
+  const std::int64_t at_ns =
+      std::chrono::duration_cast<std::chrono::nanoseconds>(deadline.time_since_epoch()).count();
+  return at_ns > now_ns ? static_cast<std::uint64_t>(at_ns - now_ns) : 0;
+}
+
+/// Maps <queue>/control if there is one that can be trusted: a plain file of the queue's owner.
+const std::byte* map_bell(int queue_fd) {
+  const int fd = openat(queue_fd, "control", O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+  if (fd < 0) return nullptr;
+  struct stat page {};
+  struct stat queue {};
+  void* address = MAP_FAILED;
+  if (fstat(fd, &page) == 0 && fstat(queue_fd, &queue) == 0 && S_ISREG(page.st_mode) &&
+      page.st_uid == queue.st_uid && page.st_size >= static_cast<off_t>(shm::kControlBytes)) {
+    address = mmap(nullptr, shm::kControlBytes, PROT_READ, MAP_SHARED, fd, 0);
+  }
+  close(fd);
+  if (address == MAP_FAILED) return nullptr;
+  const auto* control = static_cast<const format::QueueControl*>(address);
+  if (control->magic() == shm::kBellPageMagic && control->version() == shm::kLaneFileVersion) {
+    return static_cast<const std::byte*>(address);
+  }
+  munmap(address, shm::kControlBytes);
+  return nullptr;
+}
+
+}  // namespace
+
+Status Producer::open(const char* queue_dir, const char* topic, const ProducerOptions& options) {
+  close();
+  shm::clear_failure();
+  char queue_path[PATH_MAX];
+  if (queue_dir == nullptr) {
+    shm::write_default_queue_directory(queue_path, sizeof queue_path);
+  } else {
+    std::snprintf(queue_path, sizeof queue_path, "%s", queue_dir);
+  }
+  const int queue_fd = ::open(queue_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (queue_fd < 0) return shm::failed_call(errno, "queue directory", queue_path);
+  const int lanes_fd = openat(queue_fd, "lanes", O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+  if (lanes_fd < 0) {
+    const Status status = shm::failed_call(errno, "lanes of queue directory", queue_path);
+    ::close(queue_fd);
+    return status;
+  }
+  const bool fencing = !register_for_membarrier();
+  shm::LaneFile lane;
+  Status status = shm::make_lane_file(lanes_fd, queue_path, topic, options, fencing, lane);
+  ::close(lanes_fd);
+  if (status != Status::kOk) {
+    ::close(queue_fd);
+    return status;
+  }
+  lane_ = lane.mapping;
+  ring_ = lane.mapping->data();
+  capacity_ = lane.capacity;
+  record_max_ = lane.record_bytes_max;
+  tick_clock_ = lane.tick_clock;
+  fencing_ = fencing;
+  lane_id_ = lane.lane_id;
+  fd_ = lane.fd;
+  queue_fd_ = queue_fd;
+  armed_ = &no_bell;
+  status = shm::ForkGuard::add(*this);
+  if (status != Status::kOk) {
+    forget();
+    shm::release_lane_file(lane.mapping, lane.capacity, lane.fd);
+    ::close(queue_fd);
+    return status;
+  }
+  attach_bell();
+  // Whatever the agent is doing, it is to find the new lane at once.
+  if (bell_ != nullptr) shm::futex_wake(*armed_);
+  return Status::kOk;
+}
+
+void Producer::close() {
+  if (lane_ == nullptr) return;
+  shm::ForkGuard::remove(*this);
+  // SYNC closing: a hint only; that the producer is gone is told by its lock.
+  lane_->producer.closing.store(1, std::memory_order_release);
+  if (bell_ != nullptr) {
+    shm::futex_wake(*armed_);
+    munmap(const_cast<std::byte*>(bell_), shm::kControlBytes);
+  }
+  shm::release_lane_file(lane_, capacity_, fd_);
+  ::close(queue_fd_);
+  forget();
+}
+
+void Producer::forget() {
+  ring_ = nullptr;
+  position_ = consumed_seen_ = capacity_ = 0;
+  record_max_ = claimed_size_ = claimed_skip_ = 0;
+  claimed_ = nullptr;
+  armed_ = &no_bell;
+  fencing_ = false;
+  lane_ = nullptr;
+  bell_ = nullptr;
+  fd_ = queue_fd_ = -1;
+}
+
+Status Producer::refusal_of(std::size_t size) const {
+  if (record_max_ == 0) return Status::kClosed;
+  return size == 0 ? Status::kInvalid : Status::kTooLarge;
+}
+
+Claim Producer::refuse(Status status) {
+  claimed_size_ = 0;
+  if (status == Status::kFull || status == Status::kTooLarge) {
+    ++rejected_;
+    lane_->producer.rejected.store(rejected_, std::memory_order_relaxed);
+  }
+  if (status == Status::kFull) {
+    // A producer that spins on a full lane before the agent's first start is not to pay for this
+    // each time.
+    if (bell_ == nullptr && rejected_ % kRefusalsBetweenBells == 1) attach_bell();
+    if (lane_->agent.quarantined.load(std::memory_order_relaxed) != 0) status = Status::kSetAside;
+  }
+  return Claim(status);
+}
+
+bool Producer::fits_now(std::uint64_t bytes) {
+  // SYNC consumed: pairs with the release store in LaneReader::consume; what lies before it may be
+  // written over.
+  consumed_seen_ = lane_->agent.consumed.load(std::memory_order_acquire);
+  return fits(bytes);
+}
+
+Claim Producer::claim_until(std::size_t size, TimePoint deadline) {
+  if (size - 1 >= record_max_) return refuse(refusal_of(size));
+  for (;;) {
+    // Rule 7, mirrored: announce, barrier, look again, sleep with a bound; all of it again after
+    // any return.
+    lane_->producer.waiting.store(1, std::memory_order_relaxed);
+    full_fence();
+    const std::uint32_t event = lane_->agent.event.load(std::memory_order_acquire);
+    const Claim claim = try_claim(size);
+    const bool set_aside = lane_->agent.quarantined.load(std::memory_order_relaxed) != 0;
+    const bool late = nanoseconds_until(deadline) == 0;
+    if (claim || set_aside || late) {
+      lane_->producer.waiting.store(0, std::memory_order_relaxed);
+      if (claim) return claim;
+      const Claim refused = refuse(Status::kFull);
+      return set_aside ? refused : Claim(Status::kTimeout);
+    }
+    wait_for_agent(event, deadline);
+  }
+}
+
+Status Producer::flush_until(TimePoint deadline, Level level) {
+  if (record_max_ == 0) return Status::kClosed;
+  if (level == Level::kAccepted) return Status::kOk;
+  const bool power = level == Level::kPowerSafe;
+  if (!power && level != Level::kProcessSafe) return Status::kInvalid;
+  const auto& reached = power ? lane_->agent.durable : lane_->agent.consumed;
+  // SYNC flush_wanted: pairs with LaneReader::flush_wanted, which decides to sync early.
+  if (power) lane_->producer.flush_wanted.store(position_, std::memory_order_release);
+  Status status = Status::kOk;
+  for (;;) {
+    lane_->producer.waiting.store(1, std::memory_order_relaxed);
+    full_fence();
+    const std::uint32_t event = lane_->agent.event.load(std::memory_order_acquire);
+    // SYNC reached: pairs with the release stores in LaneReader::consume and set_durable.
+    if (reached.load(std::memory_order_acquire) >= position_) break;
+    if (lane_->agent.quarantined.load(std::memory_order_relaxed) != 0) {
+      status = Status::kSetAside;
+      break;
+    }
+    if (nanoseconds_until(deadline) == 0) {
+      status = Status::kTimeout;
+      break;
+    }
+    wait_for_agent(event, deadline);
+  }
+  lane_->producer.waiting.store(0, std::memory_order_relaxed);
+  if (power) lane_->producer.flush_wanted.store(0, std::memory_order_relaxed);
+  return status;
+}
+
+void Producer::wait_for_agent(std::uint32_t event, TimePoint deadline) {
+  if (bell_ == nullptr) attach_bell();
+  // The agent may be asleep with this lane's records in it, or with a flush it has not seen.
+  if (armed_->load(std::memory_order_relaxed) != 0) ring_bell();
+  const std::uint64_t left_ns = nanoseconds_until(deadline);
+  shm::futex_wait(lane_->agent.event, event, left_ns < kNapNs ? left_ns : kNapNs);
+}
+
+void Producer::attach_bell() {
+  bell_ = map_bell(queue_fd_);
+  if (bell_ == nullptr) return;
+  // A child of fork must not find a page that its parent may unmap; it has no use for it either.
+  madvise(const_cast<std::byte*>(bell_), shm::kControlBytes, MADV_DONTFORK);
+  armed_ = reinterpret_cast<const Word*>(bell_ + shm::kArmedOffset);
+}
+
+void Producer::ring_bell() {
+  for (int i = 0; i < kRingsMax; ++i) {
+    if (shm::futex_wake(*armed_) > 0) return;
+    if (armed_->load(std::memory_order_relaxed) == 0) return;
+  }
+}
+
+}  // namespace spillway

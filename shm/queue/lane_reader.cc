@@ -1,0 +1,268 @@
+#include "spillway/shm/lane_reader.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/interprocess/mapped_region.hpp>
+#include <cerrno>
+#include <cstring>
+
+#include "shm/lane/futex.h"
+#include "shm/lane/lane_layout.h"
+#include "shm/queue/bus_guard.h"
+#include "shm/queue/descriptor.h"
+#include "spillway/core/assert.h"
+#include "spillway/fence.h"
+#include "spillway/ticks.h"
+
+namespace spillway::shm {
+
+namespace {
+
+namespace bip = boost::interprocess;
+using core::ErrorCode;
+using core::Result;
+
+/// Opens a lane without following, blocking on, or creating anything: what stands there is somebody
+/// else's doing.
+Result<Descriptor> open_lane(const std::string& path, std::uint64_t& size) {
+  Descriptor file(::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY));
+  if (!file) return core::fail_errno(errno, "cannot open lane " + path);
+  struct stat status {};
+  if (fstat(file.get(), &status) != 0)
+    return core::fail_errno(errno, "cannot examine lane " + path);
+  // A second name would let its maker hand us a file that is not a lane of his.
+  if (!S_ISREG(status.st_mode) || status.st_nlink != 1) {
+    return core::fail(ErrorCode::kCorrupt, "lane " + path + " is not a plain file with one name");
+  }
+  size = static_cast<std::uint64_t>(status.st_size);
+  return file;
+}
+
+Result<format::LaneHeader> read_header(int fd, const std::string& path, std::uint64_t size) {
+  format::LaneHeader header;
+  const ssize_t got = pread(fd, &header, sizeof header, 0);
+  if (got < 0) return core::fail_errno(errno, "cannot read lane " + path);
+  if (static_cast<std::size_t>(got) != sizeof header) {
+    return core::fail(ErrorCode::kCorrupt, "lane " + path + " is too short for a header");
+  }
+  if (auto checked = core::check_lane_header(header, size); !checked) {
+    return core::fail(checked.error().code, "lane " + path + ": " + checked.error().message);
+  }
+  return header;
+}
+
+class MappedLaneReader final : public LaneReader {
+ public:
+  MappedLaneReader(std::string path, Descriptor file, bip::mapped_region region,
+                   const format::LaneHeader& header)
+      : path_(std::move(path)),
+        file_(std::move(file)),
+        region_(std::move(region)),
+        identity_(header.identity()),
+        capacity_(static_cast<std::size_t>(header.capacity())),
+        record_max_(header.identity().max_record_bytes()) {}
+
+  [[nodiscard]] bool guard() { return guard_.guard(region_.get_address(), region_.get_size()); }
+
+  [[nodiscard]] const std::string& path() const override { return path_; }
+  [[nodiscard]] const format::LaneIdentity& identity() const override { return identity_; }
+  [[nodiscard]] std::uint64_t capacity() const override { return capacity_; }
+
+  [[nodiscard]] Result<void> resume(std::uint64_t spilled_end) override;
+  [[nodiscard]] Walk walk(std::uint64_t bytes_max) override;
+  void consume(std::uint64_t lane_end) override;
+  void set_durable(std::uint64_t lane_end) override;
+
+  [[nodiscard]] std::uint64_t position() const override { return position_; }
+  [[nodiscard]] std::uint64_t rejected() const override {
+    return lane().producer.rejected.load(std::memory_order_relaxed);
+  }
+  [[nodiscard]] std::uint64_t flush_wanted() const override {
+    // SYNC flush_wanted: pairs with Producer::flush_until.
+    return lane().producer.flush_wanted.load(std::memory_order_acquire);
+  }
+  [[nodiscard]] bool fencing() const override {
+    return lane().producer.fencing.load(std::memory_order_relaxed) != 0;
+  }
+  [[nodiscard]] bool producer_gone() override;
+
+  void set_stream_full(bool full) override {
+    lane().agent.stream_full.store(full ? 1 : 0, std::memory_order_relaxed);
+  }
+  void set_quarantined() override {
+    lane().agent.quarantined.store(1, std::memory_order_release);
+    wake_producer();
+  }
+
+ private:
+  struct Run {
+    std::size_t bytes = 0;
+    std::size_t padding = 0;  // behind the run, to the ring's end
+    WalkEnd end = WalkEnd::kEmpty;
+    const char* rule = nullptr;
+  };
+
+  [[nodiscard]] LaneMapping& lane() const {
+    return *static_cast<LaneMapping*>(region_.get_address());
+  }
+  [[nodiscard]] std::uint32_t commit_word(std::size_t offset) const {
+    const auto* word = reinterpret_cast<const core::Atomic<std::uint32_t>*>(lane().data() + offset);
+    // SYNC published: pairs with the release stores in Producer::commit_last.
+    return word->load(std::memory_order_acquire);
+  }
+  [[nodiscard]] Run find_run(std::size_t offset, std::uint64_t bytes_max) const;
+  void answer_producer();
+  void wake_producer();
+
+  std::string path_;
+  Descriptor file_;
+  bip::mapped_region region_;
+  BusGuard guard_;
+  format::LaneIdentity identity_;
+  std::size_t capacity_;
+  std::uint32_t record_max_;
+  std::uint64_t position_ = 0;  // = consumed, the reader's own copy
+  bool gone_ = false;
+};
+
+Result<void> MappedLaneReader::resume(std::uint64_t spilled_end) {
+  const std::uint64_t consumed = lane().agent.consumed.load(std::memory_order_acquire);
+  const char* rule = nullptr;
+  if (consumed % core::kFrameAlignment != 0) rule = "its consumed word is no frame's end";
+  if (spilled_end % core::kFrameAlignment != 0) rule = "the spill's lane end is no frame's end";
+  if (spilled_end > consumed && spilled_end - consumed > capacity_) {
+    rule = "its consumed word is more than a lap behind the spill";
+  }
+  if (rule != nullptr) return core::fail(ErrorCode::kCorrupt, "lane " + path_ + ": " + rule);
+  position_ = std::max(consumed, spilled_end);
+  // SYNC consumed: pairs with Producer::fits_now. A producer may have waited since the last agent
+  // died.
+  lane().agent.consumed.store(position_, std::memory_order_release);
+  wake_producer();
+  return {};
+}
+
+MappedLaneReader::Run MappedLaneReader::find_run(std::size_t offset,
+                                                 std::uint64_t bytes_max) const {
+  std::size_t at = offset;
+  while (at < capacity_) {
+    const std::uint32_t word = commit_word(at);
+    if (word == core::kCommitNothing) return {at - offset, 0, WalkEnd::kEmpty, nullptr};
+    if (word == core::kCommitPadding) {
+      return {at - offset, capacity_ - at, WalkEnd::kBounded, nullptr};
+    }
+    const std::uint32_t record = word - 1;
+    if (record == 0) return {0, 0, WalkEnd::kDamaged, "an empty record"};
+    if (record > record_max_) {
+      return {0, 0, WalkEnd::kDamaged, "a record larger than the lane's limit"};
+    }
+    const auto frame = static_cast<std::size_t>(core::frame_bytes(record));
+    if (frame > capacity_ - at) {
+      return {0, 0, WalkEnd::kDamaged, "a frame that runs past the ring's end"};
+    }
+    if (at != offset && at - offset + frame > bytes_max) break;
+    at += frame;
+  }
+  return {at - offset, 0, WalkEnd::kBounded, nullptr};
+}
+
+Walk MappedLaneReader::walk(std::uint64_t bytes_max) {
+  const auto offset = static_cast<std::size_t>(position_ & (capacity_ - 1));
+  std::size_t first = offset;
+  std::size_t skipped = 0;
+  Run run = find_run(offset, bytes_max);
+  if (run.end != WalkEnd::kDamaged && run.bytes == 0 && run.padding != 0) {
+    // The padding's word publishes the record behind it (rule 3): go on at the ring's begin.
+    skipped = run.padding;
+    first = 0;
+    run = find_run(0, std::min<std::uint64_t>(bytes_max, offset));
+    if (run.end != WalkEnd::kDamaged && run.bytes == 0) {
+      run = {0, 0, WalkEnd::kDamaged, "padding without a record behind it"};
+    }
+  }
+  if (guard_.hit()) run = {0, 0, WalkEnd::kDamaged, "its file was truncated"};
+  const std::uint64_t length = skipped + run.bytes + run.padding;
+  if (run.end != WalkEnd::kDamaged && length > capacity_ - core::kFrameHeaderBytes) {
+    run = {0, 0, WalkEnd::kDamaged, "no free header before the consumed position"};
+  }
+  if (run.end == WalkEnd::kDamaged) return {{}, position_, WalkEnd::kDamaged, run.rule};
+  return {{lane().data() + first, run.bytes}, position_ + length, run.end, nullptr};
+}
+
+void MappedLaneReader::consume(std::uint64_t lane_end) {
+  SPILLWAY_ASSERT(lane_end >= position_ && lane_end - position_ <= capacity_);
+  position_ = lane_end;
+  // SYNC consumed: pairs with Producer::fits_now and Producer::flush_until.
+  lane().agent.consumed.store(lane_end, std::memory_order_release);
+  answer_producer();
+}
+
+void MappedLaneReader::set_durable(std::uint64_t lane_end) {
+  // SYNC reached: pairs with Producer::flush_until.
+  lane().agent.durable.store(lane_end, std::memory_order_release);
+  answer_producer();
+}
+
+void MappedLaneReader::answer_producer() {
+  // The producer announces, fences, looks; here: stores, fences, looks whether somebody announced.
+  // One of them sees.
+  full_fence();
+  if (lane().producer.waiting.load(std::memory_order_relaxed) != 0) wake_producer();
+}
+
+void MappedLaneReader::wake_producer() {
+  lane().agent.event.fetch_add(1, std::memory_order_release);
+  futex_wake(lane().agent.event);
+}
+
+bool MappedLaneReader::producer_gone() {
+  if (gone_) return true;
+  struct flock lock {};
+  lock.l_type = F_WRLCK;
+  lock.l_whence = SEEK_SET;
+  gone_ = fcntl(file_.get(), F_OFD_SETLK, &lock) == 0;
+  return gone_;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<LaneReader>> LaneReader::attach(const std::string& path) {
+  std::uint64_t size = 0;
+  SPILLWAY_TRY(file, open_lane(path, size));
+  SPILLWAY_TRY(header, read_header(file.get(), path, size));
+  try {
+    // By descriptor, not by Boost.Interprocess' file_mapping: that one opens by name, and the name
+    // may by now be another file than the one that was checked, or a symlink.
+    bip::mapped_region region(file, bip::read_write, 0, static_cast<std::size_t>(size));
+    auto reader =
+        std::make_unique<MappedLaneReader>(path, std::move(file), std::move(region), header);
+    if (!reader->guard()) {
+      return core::fail(ErrorCode::kFull, "cannot guard lane " + path + ": more than " +
+                                              std::to_string(BusGuard::kMappingsMax) + " lanes");
+    }
+    return reader;
+  } catch (const bip::interprocess_exception& exception) {
+    return core::fail(ErrorCode::kIo, "cannot map lane " + path + ": " + exception.what());
+  }
+}
+
+std::uint64_t read_ticks(format::ClockKind kind) {
+  switch (kind) {
+#if defined(__x86_64__)
+    case format::ClockKind::tsc:
+      return read_tick_clock(TickClock::kTsc);
+#elif defined(__aarch64__)
+    case format::ClockKind::cntvct:
+      return read_tick_clock(TickClock::kCntvct);
+#endif
+    case format::ClockKind::monotonic_coarse:
+      return read_tick_clock(TickClock::kMonotonicCoarse);
+    default:
+      return 0;  // another machine's counter, or none
+  }
+}
+
+}  // namespace spillway::shm
