@@ -1,0 +1,140 @@
+// spillway config check: says what is wrong with a configuration, or what will run.
+#include <sys/statfs.h>
+
+#include <boost/json.hpp>
+#include <filesystem>
+#include <iostream>
+
+#include "edge-agent/cli/command.h"
+#include "edge-agent/cli/encoding.h"
+
+namespace spillway::cli {
+namespace {
+
+namespace json = boost::json;
+
+/// The file system of the first existing parent; "unknown" where it has no name here.
+std::string file_system_of(const std::string& path) {
+  std::filesystem::path at(path);
+  std::error_code none;
+  while (!std::filesystem::exists(at, none) && at.has_relative_path()) at = at.parent_path();
+  struct statfs facts {};
+  if (::statfs(at.empty() ? "." : at.c_str(), &facts) != 0) return "unknown";
+  switch (static_cast<std::uint32_t>(facts.f_type)) {
+    case 0xEF53:
+      return "ext4";
+    case 0x58465342:
+      return "xfs";
+    case 0x01021994:
+      return "tmpfs";
+    case 0x9123683E:
+      return "btrfs";
+    case 0x24051905:
+      return "ubifs";
+    case 0xF2F52010:
+      return "f2fs";
+    case 0x794C7630:
+      return "overlayfs";
+    case 0x6969:
+      return "nfs";
+    default:
+      return "unknown";
+  }
+}
+
+std::string warning_for(const std::string& file_system) {
+  if (file_system == "btrfs" || file_system == "ubifs" || file_system == "overlayfs") {
+    return "preallocation guarantees nothing on " + file_system +
+           ": a full disk can stop the agent; use ext4, xfs or f2fs";
+  }
+  if (file_system == "tmpfs") return "tmpfs is gone after a power cut: nothing there is power-safe";
+  if (file_system == "nfs") return "the spill must not stand on a network file system";
+  return "";
+}
+
+json::object describe(const core::Config& config) {
+  json::array streams;
+  for (const auto& stream : config.streams) {
+    streams.push_back(
+        {{"name", stream.name},
+         {"topics", json::value_from(stream.topics)},
+         {"sync_interval_ns", stream.sync_interval_ns},
+         {"segment_bytes", stream.segment_bytes},
+         {"max_bytes", stream.max_bytes},
+         {"when_full",
+          stream.when_full == core::WhenFull::kRejectNew ? "reject-new" : "drop-oldest"}});
+  }
+  json::array uplinks;
+  for (const auto& uplink : config.uplinks) {
+    uplinks.push_back({{"name", uplink.name},
+                       {"url", uplink.url},
+                       {"streams", json::value_from(uplink.streams)}});
+  }
+  const std::string file_system = file_system_of(config.gateway.spill_dir);
+  json::object out{{"gateway", config.gateway.name},        {"queue_dir", config.gateway.queue_dir},
+                   {"spill_dir", config.gateway.spill_dir}, {"spill_file_system", file_system},
+                   {"streams", std::move(streams)},         {"uplinks", std::move(uplinks)}};
+  if (const auto warning = warning_for(file_system); !warning.empty()) out["warning"] = warning;
+  if (config.consumer) {
+    out["consumer"] = {{"listen", config.consumer->listen}, {"inbox", config.consumer->inbox}};
+  }
+  return out;
+}
+
+void print_text(const core::Config& config) {
+  const std::string file_system = file_system_of(config.gateway.spill_dir);
+  std::cout << "gateway   " << config.gateway.name << '\n'
+            << "queue     " << config.gateway.queue_dir << '\n'
+            << "spill     " << config.gateway.spill_dir << " (" << file_system << ")\n";
+  for (const auto& stream : config.streams) {
+    std::cout << "stream    " << stream.name << ":";
+    for (const auto& topic : stream.topics) std::cout << ' ' << topic;
+    std::cout << "; up to " << bytes_text(stream.max_bytes) << ", then "
+              << (stream.when_full == core::WhenFull::kRejectNew ? "reject-new" : "drop-oldest")
+              << '\n';
+  }
+  for (const auto& uplink : config.uplinks) {
+    std::cout << "uplink    " << uplink.name << ":";
+    for (const auto& name : uplink.streams) std::cout << ' ' << name;
+    std::cout << " -> " << uplink.url << '\n';
+  }
+  if (config.consumer) {
+    std::cout << "consumer  " << config.consumer->listen << " -> " << config.consumer->inbox
+              << '\n';
+  }
+  if (const auto warning = warning_for(file_system); !warning.empty()) {
+    std::cout << "warning   " << warning << '\n';
+  }
+}
+
+int run_check(const std::string& path, bool as_json) {
+  const auto config = core::load_config(path);
+  if (!config) {
+    // The question was whether it is right: no.
+    if (config.error().code == core::ErrorCode::kInvalidArgument) {
+      return report(kNo, config.error().message);
+    }
+    return report(config.error());
+  }
+  if (as_json) {
+    std::cout << json::serialize(describe(*config)) << '\n';
+  } else {
+    print_text(*config);
+  }
+  return kDone;
+}
+
+}  // namespace
+
+void add_config_command(CLI::App& app, int& exit_code) {
+  auto* config = app.add_subcommand("config", "Work with the configuration");
+  config->require_subcommand(1);
+  auto* check = config->add_subcommand("check", "Say what is wrong, or what will run");
+  auto path = std::make_shared<std::string>();
+  auto as_json = std::make_shared<bool>(false);
+  check->add_option("file", *path, "configuration file (TOML)")->required();
+  check->add_flag("--json", *as_json, "report as JSON");
+  check->callback([path, as_json, &exit_code] { exit_code = run_check(*path, *as_json); });
+}
+
+}  // namespace spillway::cli

@@ -1,0 +1,119 @@
+#include "edge-agent/daemon/status_file.h"
+
+#include <unistd.h>
+
+#include <boost/json.hpp>
+
+namespace spillway::agent {
+namespace {
+
+namespace json = boost::json;
+
+const char* state_of(const Lane& lane) {
+  if (!lane.stream) return "unmatched";
+  if (lane.waiting) return "waiting";
+  return lane.gone ? "ending" : "draining";
+}
+
+json::object gateway_json(const AgentFacts& facts) {
+  json::object gateway{{"id", facts.gateway.id.text()}, {"name", facts.gateway_name}};
+  if (!facts.gateway.cloned_from.is_nil()) {
+    gateway["cloned_from"] = facts.gateway.cloned_from.text();
+  }
+  return gateway;
+}
+
+json::object stream_json(const core::Stream& stream, bool full, bool failed) {
+  std::uint64_t dropped = 0;
+  for (const auto& gap : stream.gaps().all()) dropped += gap.count();
+  json::object out{
+      {"name", stream.options().name},       {"state", failed ? "failed" : full ? "full" : "ok"},
+      {"journal", stream.journal().text()},  {"oldest_offset", stream.oldest_offset()},
+      {"next_offset", stream.next_offset()}, {"durable_offset", stream.durable_offset()},
+      {"held_bytes", stream.held_bytes()},   {"max_bytes", stream.options().max_bytes},
+      {"gaps", stream.gaps().all().size()},  {"dropped_records", dropped},
+  };
+  if (!stream.recovery().reason.empty()) out["recovery"] = stream.recovery().reason;
+  return out;
+}
+
+json::object lane_json(const Lane& lane,
+                       const std::vector<std::unique_ptr<core::Stream>>& streams) {
+  const auto& identity = lane.reader->identity();
+  json::object out{
+      {"topic", lane.topic},
+      {"producer", lane.producer},
+      {"pid", identity.pid()},
+      {"uid", lane.uid},
+      {"state", state_of(lane)},
+      {"position", lane.reader->position()},
+      {"durable", lane.durable},
+      {"rejected", lane.reader->rejected()},
+      {"capacity", lane.reader->capacity()},
+      {"path", lane.path},
+  };
+  if (lane.stream) out["stream"] = streams[*lane.stream]->options().name;
+  return out;
+}
+
+json::object counters_json(const DrainCounters& counters, std::uint64_t rings) {
+  return {
+      {"records", counters.records},
+      {"blocks", counters.blocks},
+      {"rings", rings},
+      {"lanes_ended", counters.lanes_ended},
+      {"quarantined", counters.quarantined},
+      {"rolled_back_lanes", counters.rolled_back_lanes},
+      {"rolled_back_bytes", counters.rolled_back_bytes},
+      {"sync_failures", counters.sync_failures},
+  };
+}
+
+}  // namespace
+
+std::string render_status(const AgentFacts& facts,
+                          const std::vector<std::unique_ptr<core::Stream>>& streams,
+                          const Drain& drain, std::uint64_t rings) {
+  json::array stream_list;
+  for (std::size_t i = 0; i < streams.size(); ++i) {
+    stream_list.push_back(stream_json(*streams[i], drain.stream_full(i), drain.stream_failed(i)));
+  }
+  json::array lane_list;
+  for (std::size_t i = 0; i < drain.lanes().size(); ++i) {
+    lane_list.push_back(lane_json(drain.lanes().at(i), streams));
+  }
+  json::array ignored;
+  for (const auto& [path, entry] : drain.ignored()) {
+    ignored.push_back({{"path", path}, {"reason", entry.reason}});
+  }
+  const json::object document{
+      {"pid", ::getpid()},
+      {"version", SPILLWAY_VERSION},
+      {"gateway", gateway_json(facts)},
+      {"queue_dir", facts.queue_dir},
+      {"spill_dir", facts.spill_dir},
+      {"boot_id", facts.boot_id.text()},
+      {"started_boottime_ns", facts.started_boottime_ns},
+      {"streams", std::move(stream_list)},
+      {"lanes", std::move(lane_list)},
+      {"ignored_lanes", std::move(ignored)},
+      {"counters", counters_json(drain.counters(), rings)},
+  };
+  return json::serialize(document);
+}
+
+core::Result<void> StatusFile::write(const std::string& text, std::uint64_t now_ns) {
+  due_at_ns_ = now_ns + kIntervalNs;
+  if (text == last_) return {};
+  const std::string next = path_ + ".next";
+  static_cast<void>(env_.remove(next));  // a leftover of a killed agent
+  {
+    SPILLWAY_TRY(file, env_.open(next, core::env::OpenMode::kCreateNew));
+    SPILLWAY_CHECKED(file->write(0, std::as_bytes(std::span(text))));
+  }
+  SPILLWAY_CHECKED(env_.rename(next, path_));
+  last_ = text;
+  return {};
+}
+
+}  // namespace spillway::agent

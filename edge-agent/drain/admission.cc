@@ -1,0 +1,158 @@
+// How lanes come into the drain: found, limited, mapped, routed, resumed.
+#include <algorithm>
+#include <set>
+
+#include "edge-agent/drain/drain.h"
+#include "spillway/core/topic.h"
+
+namespace spillway::agent {
+
+void Drain::admit(const Now& now) {
+  const auto paths = source_.lanes();
+  if (!paths) {
+    options_.log(Severity::kError, paths.error().message);
+    scan_again_at_ns_ = now.boottime_ns + options_.retry_ns;
+    return;
+  }
+  const std::set<std::string> present(paths->begin(), paths->end());
+  std::erase_if(ignored_, [&present](const auto& entry) { return !present.contains(entry.first); });
+  scan_again_at_ns_ = 0;
+  for (const auto& path : *paths) {
+    if (lanes_.has_path(path)) continue;
+    if (const auto known = ignored_.find(path); known != ignored_.end()) {
+      const std::uint64_t retry_at = known->second.retry_at_ns;
+      if (retry_at == 0 || now.boottime_ns < retry_at) continue;
+    }
+    admit_one(path, now);
+  }
+  for (const auto& [path, entry] : ignored_) {
+    if (entry.retry_at_ns == 0) continue;
+    scan_again_at_ns_ =
+        scan_again_at_ns_ == 0 ? entry.retry_at_ns : std::min(scan_again_at_ns_, entry.retry_at_ns);
+  }
+  if (!scanned_) forget_vanished_lanes();
+  scanned_ = true;
+}
+
+void Drain::admit_one(const std::string& path, const Now& now) {
+  const auto facts = source_.facts(path);
+  if (!facts) return;  // gone again
+  if (!within_limits(path, *facts, now)) return;
+  auto reader = source_.attach(path);
+  if (!reader) {
+    switch (reader.error().code) {
+      case core::ErrorCode::kNotFound:
+        return;
+      case core::ErrorCode::kCorrupt:
+        quarantine(path, reader.error().message);
+        return;
+      case core::ErrorCode::kNewerVersion:
+        ignore(path, reader.error().message, 0);
+        return;
+      default:
+        ignore(path, reader.error().message, now.boottime_ns + options_.retry_ns);
+        return;
+    }
+  }
+  auto lane = std::make_unique<Lane>();
+  lane->reader = std::move(*reader);
+  lane->path = path;
+  lane->topic = core::topic_of(lane->reader->identity());
+  lane->producer = core::producer_of(lane->reader->identity());
+  lane->uid = facts->uid;
+  lane->file_bytes = facts->bytes;
+  if (lanes_.find(lane->id()) != nullptr) {
+    lane->reader->set_quarantined();
+    quarantine(path, "another lane has the same id");
+    return;
+  }
+  const std::uint64_t spilled_end = route(*lane);
+  if (const auto resumed = lane->reader->resume(spilled_end); !resumed) {
+    lane->reader->set_quarantined();
+    quarantine(path, resumed.error().message);
+    return;
+  }
+  if (lane->reader->position() > spilled_end && lane->stream) {
+    // The lane was told that more is process-safe than the spill holds: pages or power were lost
+    // behind its back.
+    const std::uint64_t lost = lane->reader->position() - spilled_end;
+    ++counters_.rolled_back_lanes;
+    counters_.rolled_back_bytes += lost;
+    options_.log(Severity::kError, "lane " + path + " (" + lane->topic + ", " + lane->producer +
+                                       "): the spill was rolled back behind it; " +
+                                       std::to_string(lost) + " bytes of records are lost");
+  }
+  ignored_.erase(path);
+  if (lane->stream) {
+    auto& state = streams_[*lane->stream];
+    if (lane->reader->position() != 0) state.commit.appended(now.boottime_ns);
+    if (state.full) lane->reader->set_stream_full(true);
+  } else {
+    options_.log(Severity::kWarning, "lane " + path + ": no stream takes the topic " + lane->topic +
+                                         "; it is not drained");
+  }
+  lanes_.add(std::move(lane));
+}
+
+void Drain::ignore(const std::string& path, std::string reason, std::uint64_t retry_at_ns) {
+  const auto known = ignored_.find(path);
+  if (known == ignored_.end() || known->second.reason != reason) {
+    options_.log(Severity::kWarning, "lane " + path + " is not drained: " + reason);
+  }
+  ignored_[path] = {std::move(reason), retry_at_ns};
+  if (retry_at_ns == 0) return;
+  scan_again_at_ns_ =
+      scan_again_at_ns_ == 0 ? retry_at_ns : std::min(scan_again_at_ns_, retry_at_ns);
+}
+
+bool Drain::within_limits(const std::string& path, const LaneFileFacts& facts, const Now& now) {
+  const auto total = lanes_.total_of(facts.uid);
+  if (total.lanes + 1 <= options_.lanes_per_user_max &&
+      total.bytes + facts.bytes <= options_.lane_bytes_per_user_max) {
+    return true;
+  }
+  ignore(path,
+         "user " + std::to_string(facts.uid) +
+             " is at the limit of lanes; raise lanes_per_user_max or lane_bytes_per_user_max",
+         now.boottime_ns + options_.retry_ns);
+  return false;
+}
+
+/// Chooses the lane's stream, and returns where the spill says it stands.
+std::uint64_t Drain::route(Lane& lane) {
+  for (std::size_t i = 0; i < streams_.size(); ++i) {
+    for (const auto& known : streams_[i].stream->lanes()) {
+      if (known.identity.lane_id() != lane.id()) continue;
+      lane.stream = i;
+      lane.declared = !known.closed;
+      lane.declared_rejected = known.rejected;
+      return known.lane_end;
+    }
+  }
+  for (std::size_t i = 0; i < streams_.size() && !lane.stream; ++i) {
+    const auto& topics = streams_[i].topics;
+    if (std::any_of(topics.begin(), topics.end(), [&lane](const std::string& filter) {
+          return core::topic_matches(filter, lane.topic);
+        })) {
+      lane.stream = i;
+    }
+  }
+  return 0;
+}
+
+/// Lanes that the spill knows and the queue no longer has (a reboot, or a kill between a lane's
+/// last declaration and its removal) would be repeated in each segment for ever. Only when every
+/// lane file could be read: one that comes back later must find its position.
+void Drain::forget_vanished_lanes() {
+  if (!ignored_.empty()) return;
+  for (auto& state : streams_) {
+    std::vector<std::uint64_t> vanished;
+    for (const auto& known : state.stream->lanes()) {
+      const std::uint64_t id = known.identity.lane_id();
+      if (lanes_.find(id) == nullptr) vanished.push_back(id);
+    }
+    for (const std::uint64_t id : vanished) state.stream->forget_lane(id);
+  }
+}
+
+}  // namespace spillway::agent

@@ -1,0 +1,208 @@
+#include "edge-agent/drain/drain.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "spillway/core/assert.h"
+
+namespace spillway::agent {
+
+Drain::Drain(LaneSource& source, std::vector<StreamSetup> streams, DrainOptions options)
+    : source_(source), options_(std::move(options)), lanes_(options_.boot_id) {
+  SPILLWAY_ASSERT(!streams.empty());
+  streams_.reserve(streams.size());
+  for (auto& setup : streams) {
+    streams_.push_back(
+        {setup.stream, std::move(setup.topics), GroupCommit(setup.sync_interval_ns)});
+  }
+}
+
+StepReport Drain::step(const Now& now) {
+  StepReport report;
+  watch_wall_clock(now);
+  const bool look_again = scan_again_at_ns_ != 0 && now.boottime_ns >= scan_again_at_ns_;
+  if (source_.changed() || !scanned_ || look_again) admit(now);
+  for (auto& state : streams_) {
+    state.blocked = state.failed && now.boottime_ns < state.retry_at_ns;
+  }
+  // Each lane once, beginning one further each step, so that none is always first when a stream
+  // fills up.
+  const std::size_t count = lanes_.size();
+  std::size_t index = count == 0 ? 0 : first_lane_++ % count;
+  for (std::size_t visited = 0; visited < count; ++visited) {
+    if (index >= lanes_.size()) index = 0;
+    if (lanes_.size() == 0) break;
+    // A lane that ends leaves its place to the next one.
+    if (drain_lane(lanes_.at(index), now, report) != Took::kLaneEnded) ++index;
+  }
+  for (std::size_t stream = 0; stream < streams_.size(); ++stream) keep_stream(stream, now);
+  return report;
+}
+
+std::vector<Order> Drain::take_orders() { return std::exchange(orders_, {}); }
+
+Drain::Took Drain::drain_lane(Lane& lane, const Now& now, StepReport& report) {
+  if (!lane.stream || lane.waiting) return Took::kNothing;
+  auto& state = streams_[*lane.stream];
+  if (state.blocked) return Took::kNothing;
+
+  const std::uint64_t run_bytes_max = state.stream->run_bytes_max();
+  const auto walk = lane.reader->walk(std::min(options_.lane_bytes_per_step, run_bytes_max));
+  if (walk.frames.empty()) {
+    if (walk.end != shm::WalkEnd::kDamaged) return idle_lane(lane, state, now);
+    quarantine_lane(lane, walk.rule == nullptr ? "a rule of the lane is broken" : walk.rule);
+    return Took::kLaneEnded;
+  }
+  if (walk.frames.size() > run_bytes_max) {
+    quarantine_lane(lane,
+                    "a record is larger than the stream's segments take; raise segment_bytes");
+    return Took::kLaneEnded;
+  }
+  if (walk.end == shm::WalkEnd::kBounded) report.more = true;
+  if (walk.frames.size() > lane.reader->capacity() / 8) report.pressed = true;
+  return append(lane, state, walk, now, report) ? Took::kSome : Took::kLaneEnded;
+}
+
+/// False if the lane was set aside.
+bool Drain::append(Lane& lane, StreamState& state, const shm::Walk& walk, const Now& now,
+                   StepReport& report) {
+  if (!lane.declared && !declare(lane, state, false, now)) return true;
+  const auto kind = static_cast<std::size_t>(lane.reader->identity().clock_kind());
+  core::FrameRun run;
+  run.lane_id = lane.id();
+  run.lane_end = walk.lane_end;
+  run.frames = walk.frames;
+  run.anchor_ticks = now.ticks.at(std::min(kind, now.ticks.size() - 1));
+  run.anchor_boottime_ns = now.boottime_ns;
+  const auto appended = state.stream->append(run);
+  if (!appended) {
+    if (appended.error().code == core::ErrorCode::kCorrupt) {
+      quarantine_lane(lane, appended.error().message);
+      return false;
+    }
+    stream_refused(state, appended.error(), now);
+    report.more = false;
+    return true;
+  }
+  lane.reader->consume(walk.lane_end);
+  if (state.full) set_full(state, false);
+  if (state.failed) {
+    state.failed = false;
+    options_.log(Severity::kInfo, "stream " + state.stream->options().name + ": works again");
+  }
+  state.commit.appended(now.boottime_ns);
+  const std::uint64_t records = appended->next_offset - appended->first_offset;
+  report.records += records;
+  report.bytes += walk.frames.size();
+  counters_.records += records;
+  ++counters_.blocks;
+  return true;
+}
+
+/// Nothing is committed in the lane now: is its producer still there, has its count of rejections
+/// changed?
+Drain::Took Drain::idle_lane(Lane& lane, StreamState& state, const Now& now) {
+  // Known to be gone before this walk, and the walk was empty: that was all.
+  if (lane.gone) return end_lane(lane, state, now) ? Took::kLaneEnded : Took::kNothing;
+  const std::uint64_t interval =
+      lane.has_successor ? options_.successor_gone_check_ns : options_.gone_check_ns;
+  if (now.boottime_ns - lane.gone_checked_at_ns >= interval) {
+    lane.gone_checked_at_ns = now.boottime_ns;
+    lane.gone = lane.reader->producer_gone();
+  }
+  const bool changed = lane.reader->rejected() != lane.declared_rejected;
+  if (changed && now.boottime_ns >= lane.declare_again_at_ns) {
+    static_cast<void>(declare(lane, state, false, now));
+  }
+  return Took::kNothing;
+}
+
+bool Drain::declare(Lane& lane, StreamState& state, bool closed, const Now& now) {
+  const std::uint64_t rejected = lane.reader->rejected();
+  const auto declared = state.stream->declare_lane(lane.reader->identity(), lane.reader->position(),
+                                                   rejected, closed);
+  if (!declared) {
+    if (declared.error().code != core::ErrorCode::kFull) {
+      stream_refused(state, declared.error(), now);
+    } else if (!std::exchange(lane.refused, true)) {
+      // No room for one more lane is this lane's trouble alone; where the disk is full, append will
+      // say so for all.
+      lane.reader->set_stream_full(true);
+      options_.log(Severity::kWarning, "lane " + lane.path + ": " + declared.error().message);
+    }
+    return false;
+  }
+  if (std::exchange(lane.refused, false)) lane.reader->set_stream_full(false);
+  lane.declared = true;
+  lane.declared_rejected = rejected;
+  lane.declare_again_at_ns = now.boottime_ns + options_.declare_interval_ns;
+  state.commit.appended(now.boottime_ns);
+  return true;
+}
+
+/// The producer is gone and the lane is empty. False if the stream could not take the last
+/// declaration: try again later.
+bool Drain::end_lane(Lane& lane, StreamState& state, const Now& now) {
+  if (lane.declared || lane.reader->rejected() != 0) {
+    if (!declare(lane, state, true, now)) return false;
+    state.stream->forget_lane(lane.id());
+  }
+  if (const auto removed = source_.remove(lane.path);
+      !removed && removed.error().code != core::ErrorCode::kNotFound) {
+    options_.log(Severity::kError, removed.error().message);
+    ignore(lane.path, "ended, but cannot be removed: " + removed.error().message,
+           now.boottime_ns + options_.retry_ns);
+  }
+  ++counters_.lanes_ended;
+  lanes_.erase(lane);
+  // A user at the limit may have a lane waiting for this one's place.
+  if (!ignored_.empty()) scan_again_at_ns_ = now.boottime_ns;
+  return true;
+}
+
+/// The stream takes nothing now: full (its lanes fill, producers are told) or failed. Both are
+/// tried again.
+void Drain::stream_refused(StreamState& state, const core::Error& error, const Now& now) {
+  state.blocked = true;
+  const std::string& name = state.stream->options().name;
+  if (error.code == core::ErrorCode::kFull) {
+    if (!state.full) options_.log(Severity::kWarning, "stream " + name + ": " + error.message);
+    set_full(state, true);
+    return;
+  }
+  if (!state.failed) options_.log(Severity::kError, "stream " + name + ": " + error.message);
+  state.failed = true;
+  state.retry_at_ns = now.boottime_ns + options_.retry_ns;
+}
+
+void Drain::set_full(StreamState& state, bool full) {
+  if (state.full == full) return;
+  state.full = full;
+  if (!full) {
+    options_.log(Severity::kInfo, "stream " + state.stream->options().name + ": has room again");
+  }
+  for (std::size_t i = 0; i < lanes_.size(); ++i) {
+    auto& lane = lanes_.at(i);
+    if (lane.stream && &streams_[*lane.stream] == &state) lane.reader->set_stream_full(full);
+  }
+}
+
+void Drain::quarantine(const std::string& path, const std::string& why) {
+  ++counters_.quarantined;
+  options_.log(Severity::kWarning, "lane " + path + " set aside: " + why);
+  const auto moved = source_.quarantine(path);
+  if (moved || moved.error().code == core::ErrorCode::kNotFound) return;
+  // It stays where it is, but nothing will touch it again.
+  ignore(path, "set aside: " + why + "; cannot be moved: " + moved.error().message, 0);
+}
+
+void Drain::quarantine_lane(Lane& lane, const std::string& why) {
+  lane.reader->set_quarantined();
+  // Not declared closed: the far end must not take the lane's record for complete.
+  if (lane.declared && lane.stream) streams_[*lane.stream].stream->forget_lane(lane.id());
+  const std::string path = lane.path;
+  lanes_.erase(lane);
+  quarantine(path, why);
+}
+
+}  // namespace spillway::agent

@@ -1,0 +1,171 @@
+// Drain: moves records from the lanes into the streams. A state machine stepped with the time: no
+// thread, socket or clock inside; what may block on the disk goes out as an Order and comes back
+// through finish().
+//
+// A lane's way:
+//            route                     producer gone, walked to zero
+//   Found ---------> Draining ------------------------------> declared closed, file removed,
+//   forgotten
+//     |                 |  ^
+//     | no filter       |  | the older lane of its (producer, topic) has ended
+//     v                 v  |
+//   Unmatched        Waiting            a rule broken, at any point: Quarantined (set aside, harms
+//   no other)
+//
+// One thread. Invariants:
+//  1. A lane feeds one stream for its life: the one that already holds records of it, else the
+//     first whose filter matches.
+//  2. `consumed` moves only after the stream has the bytes; a restart goes on behind the stream's
+//     lane end.
+//  3. In one step each lane gives at most lane_bytes_per_step (or one record): no lane starves
+//     another.
+//  4. A lane's producer is known to be gone before its last walk, and the lane is removed only when
+//     that walk was empty.
+//  5. A lane is told a position is power-safe only after a sync that was planned at or behind it
+//     (see GroupCommit).
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "edge-agent/drain/group_commit.h"
+#include "edge-agent/drain/lane_source.h"
+#include "edge-agent/drain/lane_table.h"
+#include "edge-agent/drain/order.h"
+#include "spillway/core/stream.h"
+
+namespace spillway::agent {
+
+/// One reading of all clocks, taken together by the caller.
+struct Now {
+  std::uint64_t boottime_ns = 0;
+  std::uint64_t utc_ns = 0;
+  std::array<std::uint64_t, 4> ticks{};  // by format::ClockKind
+};
+
+struct StreamSetup {
+  core::Stream* stream = nullptr;  // outlives the drain
+  std::vector<std::string> topics;
+  std::uint64_t sync_interval_ns = 0;
+};
+
+enum class Severity : std::uint8_t { kInfo, kWarning, kError };
+
+struct DrainOptions {
+  std::uint64_t lane_bytes_per_step = 64 * 1024;
+  std::uint64_t gone_check_ns = 100'000'000;
+  std::uint64_t successor_gone_check_ns = 5'000'000;  // when another lane waits for this one's end
+  std::uint64_t declare_interval_ns = 1'000'000'000;
+  std::uint64_t collect_interval_ns = 1'000'000'000;
+  std::uint64_t retry_ns = 1'000'000'000;
+  std::uint64_t clock_step_ns = 100'000'000;
+  std::uint64_t lanes_per_user_max = 1024;
+  std::uint64_t lane_bytes_per_user_max = 256ULL << 20;
+  core::Uuid boot_id;
+  std::function<void(Severity, const std::string&)> log = [](Severity, const std::string&) {};
+};
+
+struct StepReport {
+  std::uint64_t records = 0;
+  std::uint64_t bytes = 0;
+  bool more = false;     // a lane had more than one step takes
+  bool pressed = false;  // a lane was more than an eighth full: do not sleep long
+};
+
+struct DrainCounters {
+  std::uint64_t records = 0;
+  std::uint64_t blocks = 0;
+  std::uint64_t lanes_ended = 0;
+  std::uint64_t quarantined = 0;
+  std::uint64_t rolled_back_lanes = 0;
+  std::uint64_t rolled_back_bytes = 0;
+  std::uint64_t sync_failures = 0;
+};
+
+/// A lane file that is not drained, and why.
+struct IgnoredLane {
+  std::string reason;
+  std::uint64_t retry_at_ns = 0;
+};
+
+class Drain {
+ public:
+  /// `source` and the streams must outlive it. At least one stream.
+  Drain(LaneSource& source, std::vector<StreamSetup> streams, DrainOptions options);
+
+  [[nodiscard]] StepReport step(const Now& now);
+  /// What the last steps want done. Each must come back through finish.
+  [[nodiscard]] std::vector<Order> take_orders();
+  void finish(const Order& order, const core::Result<void>& outcome, const Now& now);
+  /// Plans a sync of every stream that has anything unsynced, whatever the interval: for the clean
+  /// end.
+  void request_sync(const Now& now);
+
+  [[nodiscard]] const LaneTable& lanes() const { return lanes_; }
+  [[nodiscard]] const std::map<std::string, IgnoredLane>& ignored() const { return ignored_; }
+  [[nodiscard]] const DrainCounters& counters() const { return counters_; }
+  [[nodiscard]] bool stream_full(std::size_t index) const { return streams_[index].full; }
+  [[nodiscard]] bool stream_failed(std::size_t index) const { return streams_[index].failed; }
+
+ private:
+  struct StreamState {
+    core::Stream* stream;
+    std::vector<std::string> topics;
+    GroupCommit commit;
+    bool full = false;
+    bool failed = false;
+    bool blocked = false;  // nothing more goes in during this step
+    std::uint64_t retry_at_ns = 0;
+    std::uint64_t collect_at_ns = 0;
+  };
+  enum class Took : std::uint8_t { kNothing, kSome, kLaneEnded };
+
+  // admission.cc: lanes come
+  void admit(const Now& now);
+  void admit_one(const std::string& path, const Now& now);
+  void ignore(const std::string& path, std::string reason, std::uint64_t retry_at_ns);
+  [[nodiscard]] bool within_limits(const std::string& path, const LaneFileFacts& facts,
+                                   const Now& now);
+  [[nodiscard]] std::uint64_t route(Lane& lane);
+  void forget_vanished_lanes();
+
+  // drain.cc: records go
+  [[nodiscard]] Took drain_lane(Lane& lane, const Now& now, StepReport& report);
+  [[nodiscard]] bool append(Lane& lane, StreamState& state, const shm::Walk& walk, const Now& now,
+                            StepReport& report);
+  [[nodiscard]] Took idle_lane(Lane& lane, StreamState& state, const Now& now);
+  [[nodiscard]] bool declare(Lane& lane, StreamState& state, bool closed, const Now& now);
+  [[nodiscard]] bool end_lane(Lane& lane, StreamState& state, const Now& now);
+  void stream_refused(StreamState& state, const core::Error& error, const Now& now);
+  void set_full(StreamState& state, bool full);
+  void quarantine(const std::string& path, const std::string& why);
+  void quarantine_lane(Lane& lane, const std::string& why);
+
+  // upkeep.cc: the streams are kept
+  void watch_wall_clock(const Now& now);
+  void keep_stream(std::size_t index, const Now& now);
+  void plan_sync(std::size_t index, const Now& now, bool at_once);
+  [[nodiscard]] std::vector<LaneMark> marks_of(std::size_t index) const;
+  void publish_durable(const std::vector<LaneMark>& marks);
+  [[nodiscard]] bool flush_waits(std::size_t index) const;
+
+  LaneSource& source_;
+  std::vector<StreamState> streams_;
+  DrainOptions options_;
+  LaneTable lanes_;
+  std::map<std::string, IgnoredLane> ignored_;  // by path
+  std::vector<Order> orders_;
+  DrainCounters counters_;
+  std::size_t first_lane_ = 0;  // round robin
+  bool scanned_ = false;
+  std::uint64_t scan_again_at_ns_ = 0;  // 0: only when the directory changes
+  bool clock_known_ = false;
+  std::int64_t clock_difference_ns_ = 0;
+};
+
+}  // namespace spillway::agent

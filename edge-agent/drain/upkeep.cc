@@ -1,0 +1,105 @@
+// How the streams are kept: group commit, spare segments, freeing, the wall clock.
+#include "edge-agent/drain/drain.h"
+
+namespace spillway::agent {
+
+void Drain::watch_wall_clock(const Now& now) {
+  const auto difference = static_cast<std::int64_t>(now.utc_ns - now.boottime_ns);
+  if (!clock_known_) {
+    // Each stream wrote a clock block when it was opened.
+    clock_known_ = true;
+    clock_difference_ns_ = difference;
+    return;
+  }
+  const std::int64_t moved = difference - clock_difference_ns_;
+  if (static_cast<std::uint64_t>(moved < 0 ? -moved : moved) <= options_.clock_step_ns) return;
+  clock_difference_ns_ = difference;
+  for (auto& state : streams_) {
+    if (const auto written = state.stream->append_clock(); !written) {
+      stream_refused(state, written.error(), now);
+    } else {
+      state.commit.appended(now.boottime_ns);
+    }
+  }
+}
+
+void Drain::keep_stream(std::size_t index, const Now& now) {
+  auto& state = streams_[index];
+  plan_sync(index, now, flush_waits(index));
+  if (auto spare = state.stream->order_spare()) orders_.push_back({index, std::move(*spare)});
+  if (now.boottime_ns < state.collect_at_ns) return;
+  state.collect_at_ns = now.boottime_ns + options_.collect_interval_ns;
+  if (const auto collected = state.stream->collect(); !collected) {
+    options_.log(Severity::kError, collected.error().message);
+  }
+}
+
+void Drain::plan_sync(std::size_t index, const Now& now, bool at_once) {
+  auto& state = streams_[index];
+  if (!state.commit.due(now.boottime_ns, at_once)) return;
+  auto marks = marks_of(index);
+  if (auto plan = state.stream->plan_sync()) {
+    state.commit.planned(std::move(marks));
+    orders_.push_back({index, std::move(*plan)});
+    return;
+  }
+  // None is under way (due says so), so everything is power-safe already: a roll has synced it.
+  if (state.stream->durable_offset() < state.stream->next_offset()) return;
+  state.commit.clean();
+  publish_durable(marks);
+}
+
+void Drain::request_sync(const Now& now) {
+  for (std::size_t index = 0; index < streams_.size(); ++index) plan_sync(index, now, true);
+}
+
+void Drain::finish(const Order& order, const core::Result<void>& outcome, const Now& now) {
+  auto& state = streams_[order.stream];
+  if (std::holds_alternative<core::SpareOrder>(order.work)) {
+    if (!outcome) options_.log(Severity::kWarning, outcome.error().message);
+    state.stream->finish_spare(outcome);
+    return;
+  }
+  const auto& plan = std::get<core::SyncPlan>(order.work);
+  const auto finished = state.stream->finish_sync(plan, outcome);
+  const bool safe = outcome && finished && state.stream->durable_offset() >= plan.next_offset;
+  if (!outcome || !finished) {
+    ++counters_.sync_failures;
+    options_.log(Severity::kError, "stream " + state.stream->options().name + ": " +
+                                       (outcome ? finished : outcome).error().message);
+  }
+  publish_durable(state.commit.finished(safe, now.boottime_ns));
+}
+
+std::vector<LaneMark> Drain::marks_of(std::size_t index) const {
+  std::vector<LaneMark> marks;
+  for (std::size_t i = 0; i < lanes_.size(); ++i) {
+    const auto& lane = lanes_.at(i);
+    if (lane.stream != index || lane.reader->position() == lane.durable) continue;
+    marks.push_back({lane.id(), lane.reader->position()});
+  }
+  return marks;
+}
+
+void Drain::publish_durable(const std::vector<LaneMark>& marks) {
+  for (const auto& mark : marks) {
+    auto* lane = lanes_.find(mark.lane_id);
+    if (lane == nullptr || mark.position <= lane->durable) continue;
+    lane->durable = mark.position;
+    lane->reader->set_durable(mark.position);
+  }
+}
+
+/// A producer waits for records that the stream has and the disk has not.
+bool Drain::flush_waits(std::size_t index) const {
+  if (!streams_[index].commit.dirty() || streams_[index].commit.under_way()) return false;
+  for (std::size_t i = 0; i < lanes_.size(); ++i) {
+    const auto& lane = lanes_.at(i);
+    if (lane.stream != index) continue;
+    const std::uint64_t wanted = lane.reader->flush_wanted();
+    if (wanted > lane.durable && wanted <= lane.reader->position()) return true;
+  }
+  return false;
+}
+
+}  // namespace spillway::agent

@@ -1,0 +1,43 @@
+#include "edge-agent/schemas/builtin_schemas.h"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include <array>
+
+#include "spillway/schemas/system_bfbs.h"
+#include "spillway/schemas/text_bfbs.h"
+
+namespace spillway::agent {
+namespace {
+
+BuiltinSchema make_schema(std::string_view name, std::span<const unsigned char> bytes) {
+  const auto bfbs = std::as_bytes(bytes);
+  return {name, bfbs, schema_fingerprint(bfbs)};
+}
+
+}  // namespace
+
+std::uint64_t schema_fingerprint(std::span<const std::byte> bfbs) {
+  const std::uint64_t fingerprint = XXH3_64bits(bfbs.data(), bfbs.size());
+  return fingerprint == 0 ? 1 : fingerprint;
+}
+
+const BuiltinSchema& text_schema() {
+  static const BuiltinSchema schema = make_schema("text", schemas::kTextBfbs);
+  return schema;
+}
+
+const BuiltinSchema& system_schema() {
+  static const BuiltinSchema schema = make_schema("system", schemas::kSystemBfbs);
+  return schema;
+}
+
+const BuiltinSchema* find_builtin_schema(std::uint64_t fingerprint) {
+  for (const auto* schema : {&text_schema(), &system_schema()}) {
+    if (schema->fingerprint == fingerprint) return schema;
+  }
+  return nullptr;
+}
+
+}  // namespace spillway::agent
