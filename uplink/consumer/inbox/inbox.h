@@ -1,0 +1,105 @@
+// Inbox: where the consumer keeps what it received, and the one place that decides 'once only'.
+//
+// A record is identified by (gateway, journal, stream, offset). An inbox's methods are called from
+// one thread: the InboxWriter's.
+//
+// Invariants:
+//  1. A batch's rows and the new next offset of its key become visible and durable together, or not
+//     at all.
+//  2. A batch is applied only if the stored next offset is the one it continues from; so nothing is
+//     doubled or skipped, whoever else writes into the same inbox.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "spillway/core/result.h"
+#include "spillway/core/uuid.h"
+
+namespace spillway::consumer {
+
+struct InboxKey {
+  core::Uuid gateway;
+  core::Uuid journal;
+  std::string stream;
+};
+
+/// Who produced what; shared by all that came from one lane in one session.
+struct LaneLabel {
+  std::uint64_t lane_id = 0;
+  std::string topic;
+  std::string producer;
+  core::Uuid boot_id;
+};
+
+struct InboxRecord {
+  std::optional<std::uint64_t>
+      produced_at_ns;                  // UTC; nothing where the gateway's clock was not set
+  std::span<const std::byte> payload;  // points into InboxBatch::owner
+};
+
+/// Neighbouring records of one lane: the next `count` of InboxBatch::records.
+struct InboxRun {
+  std::shared_ptr<const LaneLabel> lane;
+  std::uint64_t first_offset = 0;
+  std::uint32_t count = 0;
+};
+
+struct InboxGap {
+  std::uint64_t first_offset = 0;
+  std::uint64_t next_offset = 0;
+  std::uint8_t reason = 0;  // format::GapReason
+};
+
+/// A lane's totals as the gateway told them; the inbox keeps the highest of each.
+struct LaneTotals {
+  std::shared_ptr<const LaneLabel> lane;
+  std::uint64_t lane_end = 0;
+  std::uint64_t rejected = 0;
+  bool closed = false;
+  std::uint64_t records = 0;  // how many of this batch's records are this lane's
+};
+
+/// What one message brought: to be applied as a whole.
+struct InboxBatch {
+  InboxKey key;
+  bool begins = false;     // the key has no stored position yet
+  std::uint64_t from = 0;  // the stored next offset it continues from
+  std::uint64_t next = 0;  // the next offset behind it
+  std::vector<InboxRun> runs;
+  std::vector<InboxRecord> records;
+  std::vector<InboxGap> gaps;
+  std::vector<LaneTotals> lanes;
+  std::uint64_t received_at_ns = 0;
+  std::shared_ptr<const std::vector<std::byte>> owner;
+  // For the session, when the batch comes back.
+  std::uint16_t stream_index = 0;
+  std::optional<std::uint64_t> ack_offset;
+};
+
+/// "quota", "damage" ... as the gap table's words; "unknown" for what this version does not know.
+[[nodiscard]] std::string_view gap_reason_text(std::uint8_t reason);
+
+class Inbox {
+ public:
+  Inbox() = default;
+  Inbox(const Inbox&) = delete;
+  Inbox& operator=(const Inbox&) = delete;
+  virtual ~Inbox() = default;
+
+  /// The stored next offset; nothing if the key is new.
+  [[nodiscard]] virtual core::Result<std::optional<std::uint64_t>> position(
+      const InboxKey& key) = 0;
+  /// Applies the batches in order in one transaction and makes it durable. outcomes[i] says what
+  /// became of batches[i]: kBusy where it did not continue from the stored position, or the whole
+  /// transaction's error in each.
+  virtual void commit(std::span<const InboxBatch> batches,
+                      std::vector<core::Result<void>>& outcomes) = 0;
+};
+
+}  // namespace spillway::consumer

@@ -1,0 +1,210 @@
+#include "uplink/consumer/inbox/sqlite_inbox.h"
+
+#include <cinttypes>
+#include <cstdio>
+
+#include "uplink/consumer/inbox/sqlite_schema.h"
+#include "uplink/consumer/inbox/sqlite_statement.h"
+
+namespace spillway::consumer {
+
+namespace {
+
+using core::ErrorCode;
+using core::fail;
+using core::Result;
+
+/// A batch's key as the database spells it, made once a batch.
+struct KeyText {
+  explicit KeyText(const InboxKey& key)
+      : gateway(key.gateway.text()), journal(key.journal.text()), stream(key.stream) {}
+  void bind(Statement& statement) const {
+    statement.bind(1, gateway);
+    statement.bind(2, journal);
+    statement.bind(3, stream);
+  }
+  std::string gateway;
+  std::string journal;
+  std::string_view stream;
+};
+
+std::string hex_of(std::uint64_t id) {
+  char text[17];
+  std::snprintf(text, sizeof(text), "%016" PRIx64, id);
+  return text;
+}
+
+class SqliteInbox final : public Inbox {
+ public:
+  SqliteInbox(std::string path, Database database)
+      : path_(std::move(path)), database_(std::move(database)) {}
+
+  Result<void> prepare();
+  Result<std::optional<std::uint64_t>> position(const InboxKey& key) override;
+  void commit(std::span<const InboxBatch> batches, std::vector<Result<void>>& outcomes) override;
+
+ private:
+  Result<void> apply_all(std::span<const InboxBatch> batches, std::vector<Result<void>>& outcomes);
+  Result<bool> move_position(const InboxBatch& batch, const KeyText& key);
+  Result<void> apply(const InboxBatch& batch, const KeyText& key);
+  Result<void> insert_records(const InboxBatch& batch, const KeyText& key);
+  Result<void> insert_gaps(const InboxBatch& batch, const KeyText& key);
+  Result<void> update_lanes(const InboxBatch& batch, const KeyText& key);
+
+  std::string path_;
+  Database database_;  // before the statements: they go first
+  Statement begin_, commit_, rollback_;
+  Statement read_position_, begin_position_, move_position_;
+  Statement insert_record_, insert_gap_, upsert_lane_;
+};
+
+Result<void> SqliteInbox::prepare() {
+  const struct {
+    Statement* into;
+    const char* sql;
+  } wanted[] = {
+      {&begin_, "BEGIN IMMEDIATE"},
+      {&commit_, "COMMIT"},
+      {&rollback_, "ROLLBACK"},
+      {&read_position_, kReadPositionSql},
+      {&begin_position_, kBeginPositionSql},
+      {&move_position_, kMovePositionSql},
+      {&insert_record_, kInsertRecordSql},
+      {&insert_gap_, kInsertGapSql},
+      {&upsert_lane_, kUpsertLaneSql},
+  };
+  for (const auto& one : wanted) {
+    SPILLWAY_TRY(statement, Statement::prepare(database_.get(), one.sql));
+    *one.into = std::move(statement);
+  }
+  return {};
+}
+
+Result<std::optional<std::uint64_t>> SqliteInbox::position(const InboxKey& key) {
+  const KeyText text(key);
+  text.bind(read_position_);
+  SPILLWAY_TRY(found, read_position_.step());
+  if (!found) return std::optional<std::uint64_t>();
+  const std::optional<std::uint64_t> next = read_position_.column(0);
+  read_position_.reset();
+  return next;
+}
+
+void SqliteInbox::commit(std::span<const InboxBatch> batches, std::vector<Result<void>>& outcomes) {
+  outcomes.assign(batches.size(), {});
+  auto whole = begin_.run();
+  if (whole) {
+    whole = apply_all(batches, outcomes);
+    if (whole) whole = commit_.run();
+    // After some errors SQLite has rolled back by itself; then there is nothing left to end.
+    if (!whole && sqlite3_get_autocommit(database_.get()) == 0) static_cast<void>(rollback_.run());
+  }
+  if (whole) return;
+  // Rows that contradict each other are one gateway's trouble: the others' batches are tried
+  // without it.
+  if (whole.error().code == ErrorCode::kCorrupt && batches.size() > 1) {
+    std::vector<Result<void>> single;
+    for (std::size_t i = 0; i < batches.size(); ++i) {
+      commit(batches.subspan(i, 1), single);
+      outcomes[i] = std::move(single.front());
+    }
+    return;
+  }
+  core::Error error = whole.error();
+  error.message = "inbox " + path_ + ": " + error.message;
+  if (error.code == ErrorCode::kFull) error.message += "; make room on its disk";
+  outcomes.assign(batches.size(), tl::unexpected(error));
+}
+
+Result<void> SqliteInbox::apply_all(std::span<const InboxBatch> batches,
+                                    std::vector<Result<void>>& outcomes) {
+  for (std::size_t i = 0; i < batches.size(); ++i) {
+    const KeyText key(batches[i].key);
+    SPILLWAY_TRY(moved, move_position(batches[i], key));
+    if (!moved) {
+      outcomes[i] = fail(ErrorCode::kBusy,
+                         "stream " + batches[i].key.stream + " was moved on by another session");
+      continue;
+    }
+    SPILLWAY_CHECKED(apply(batches[i], key));
+  }
+  return {};
+}
+
+/// Invariant 2 stands here: no row is touched unless the position is the expected one.
+Result<bool> SqliteInbox::move_position(const InboxBatch& batch, const KeyText& key) {
+  Statement& statement = batch.begins ? begin_position_ : move_position_;
+  key.bind(statement);
+  statement.bind(4, batch.next);
+  if (!batch.begins) statement.bind(5, batch.from);
+  SPILLWAY_CHECKED(statement.run());
+  return sqlite3_changes(database_.get()) == 1;
+}
+
+Result<void> SqliteInbox::apply(const InboxBatch& batch, const KeyText& key) {
+  SPILLWAY_CHECKED(insert_records(batch, key));
+  SPILLWAY_CHECKED(insert_gaps(batch, key));
+  return update_lanes(batch, key);
+}
+
+Result<void> SqliteInbox::insert_records(const InboxBatch& batch, const KeyText& key) {
+  if (batch.runs.empty()) return {};
+  Statement& row = insert_record_;
+  key.bind(row);
+  row.bind(7, batch.received_at_ns);
+  std::size_t at = 0;
+  for (const InboxRun& run : batch.runs) {
+    row.bind(5, run.lane->topic);
+    for (std::uint32_t i = 0; i < run.count; ++i, ++at) {
+      const InboxRecord& record = batch.records[at];
+      row.bind(4, run.first_offset + i);
+      row.bind(6, record.produced_at_ns);
+      row.bind_blob(8, record.payload);
+      SPILLWAY_CHECKED(row.run());
+    }
+  }
+  return {};
+}
+
+Result<void> SqliteInbox::insert_gaps(const InboxBatch& batch, const KeyText& key) {
+  for (const InboxGap& gap : batch.gaps) {
+    Statement& row = insert_gap_;
+    key.bind(row);
+    row.bind(4, gap.first_offset);
+    row.bind(5, gap.next_offset);
+    row.bind(6, gap_reason_text(gap.reason));
+    row.bind(7, batch.received_at_ns);
+    SPILLWAY_CHECKED(row.run());
+  }
+  return {};
+}
+
+Result<void> SqliteInbox::update_lanes(const InboxBatch& batch, const KeyText& key) {
+  for (const LaneTotals& totals : batch.lanes) {
+    Statement& row = upsert_lane_;
+    const std::string lane_id = hex_of(totals.lane->lane_id);
+    const std::string boot_id = totals.lane->boot_id.text();
+    key.bind(row);
+    row.bind(4, std::string_view(lane_id));
+    row.bind(5, totals.lane->topic);
+    row.bind(6, totals.lane->producer);
+    row.bind(7, std::string_view(boot_id));
+    row.bind(8, totals.lane_end);
+    row.bind(9, totals.rejected);
+    row.bind(10, static_cast<std::uint64_t>(totals.closed));
+    row.bind(11, totals.records);
+    SPILLWAY_CHECKED(row.run());
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Inbox>> open_sqlite_inbox(const std::string& path) {
+  SPILLWAY_TRY(database, open_inbox_database(path));
+  auto inbox = std::make_unique<SqliteInbox>(path, std::move(database));
+  SPILLWAY_CHECKED(inbox->prepare());
+  return std::unique_ptr<Inbox>(std::move(inbox));
+}
+
+}  // namespace spillway::consumer

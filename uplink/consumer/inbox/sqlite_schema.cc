@@ -1,0 +1,93 @@
+#include "uplink/consumer/inbox/sqlite_schema.h"
+
+#include "uplink/consumer/inbox/sqlite_inbox.h"
+
+namespace spillway::consumer {
+
+namespace {
+
+using core::ErrorCode;
+using core::fail;
+using core::Result;
+
+constexpr int kBusyTimeoutMs = 2000;
+
+constexpr const char* kSchemaSql = R"(
+BEGIN IMMEDIATE;
+CREATE TABLE record(
+  gateway TEXT NOT NULL, journal TEXT NOT NULL, stream TEXT NOT NULL, record_offset INTEGER NOT NULL,
+  topic TEXT NOT NULL, produced_at_ns INTEGER, received_at_ns INTEGER NOT NULL, payload BLOB NOT NULL,
+  PRIMARY KEY(gateway, journal, stream, record_offset)) WITHOUT ROWID;
+CREATE TABLE position(
+  gateway TEXT NOT NULL, journal TEXT NOT NULL, stream TEXT NOT NULL, next_offset INTEGER NOT NULL,
+  PRIMARY KEY(gateway, journal, stream)) WITHOUT ROWID;
+CREATE TABLE gap(
+  gateway TEXT NOT NULL, journal TEXT NOT NULL, stream TEXT NOT NULL, first_offset INTEGER NOT NULL,
+  next_offset INTEGER NOT NULL, reason TEXT NOT NULL, reported_at_ns INTEGER NOT NULL,
+  PRIMARY KEY(gateway, journal, stream, first_offset)) WITHOUT ROWID;
+CREATE TABLE lane(
+  gateway TEXT NOT NULL, journal TEXT NOT NULL, stream TEXT NOT NULL, lane_id TEXT NOT NULL,
+  topic TEXT NOT NULL, producer TEXT NOT NULL, boot_id TEXT NOT NULL, lane_end INTEGER NOT NULL,
+  rejected INTEGER NOT NULL, closed INTEGER NOT NULL, records INTEGER NOT NULL,
+  PRIMARY KEY(gateway, journal, stream, lane_id)) WITHOUT ROWID;
+PRAGMA user_version = 1;
+COMMIT;
+)";
+
+Result<std::uint64_t> read_number(sqlite3* database, const char* sql) {
+  SPILLWAY_TRY(statement, Statement::prepare(database, sql));
+  SPILLWAY_TRY(found, statement.step());
+  return found ? statement.column(0) : 0;
+}
+
+Result<void> check_schema(sqlite3* database, const std::string& path) {
+  SPILLWAY_TRY(version, read_number(database, "PRAGMA user_version"));
+  if (version > kInboxVersion) {
+    return fail(ErrorCode::kNewerVersion,
+                "inbox " + path + " has schema version " + std::to_string(version) +
+                    ", this consumer knows up to " + std::to_string(kInboxVersion) +
+                    ": update the consumer; nothing was changed");
+  }
+  if (version == kInboxVersion) return {};
+  SPILLWAY_TRY(tables, read_number(database, "SELECT count(*) FROM sqlite_master"));
+  if (tables != 0) {
+    return fail(ErrorCode::kInvalidArgument, "inbox " + path +
+                                                 " is a database of something else: name another "
+                                                 "file in [consumer] inbox; nothing was changed");
+  }
+  return {};
+}
+
+Result<void> make_schema(sqlite3* database, const std::string& path) {
+  SPILLWAY_TRY(version, read_number(database, "PRAGMA user_version"));
+  if (version == kInboxVersion) return {};
+  auto made = execute(database, kSchemaSql, "cannot make the tables of inbox " + path);
+  if (!made) sqlite3_exec(database, "ROLLBACK", nullptr, nullptr, nullptr);
+  return made;
+}
+
+}  // namespace
+
+Result<Database> open_inbox_database(const std::string& path) {
+  sqlite3* raw = nullptr;
+  const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
+  const int opened = sqlite3_open_v2(path.c_str(), &raw, flags, nullptr);
+  Database database(raw);
+  if (opened != SQLITE_OK) {
+    auto error = sqlite_error(raw, "cannot open inbox " + path);
+    error.message += "; check that its directory exists and may be written";
+    return tl::unexpected(std::move(error));
+  }
+  sqlite3_busy_timeout(raw, kBusyTimeoutMs);
+  // Looked at before anything is set: a pragma that writes would already change a newer file.
+  SPILLWAY_CHECKED(check_schema(raw, path));
+  SPILLWAY_CHECKED(execute(raw, "PRAGMA journal_mode = WAL", "cannot set WAL on inbox " + path));
+  SPILLWAY_CHECKED(
+      execute(raw, "PRAGMA synchronous = FULL", "cannot set synchronous on inbox " + path));
+  SPILLWAY_CHECKED(execute(raw, "PRAGMA wal_autocheckpoint = 4000; PRAGMA cache_size = -16000",
+                           "cannot set up inbox " + path));
+  SPILLWAY_CHECKED(make_schema(raw, path));
+  return database;
+}
+
+}  // namespace spillway::consumer

@@ -1,0 +1,36 @@
+// The inbox's schema and statements in SQLite, and the opening of its file.
+#pragma once
+
+#include <string>
+
+#include "uplink/consumer/inbox/sqlite_statement.h"
+
+namespace spillway::consumer {
+
+/// Opens the file, sets durability, checks or makes the schema.
+[[nodiscard]] core::Result<Database> open_inbox_database(const std::string& path);
+
+inline constexpr const char* kReadPositionSql =
+    "SELECT next_offset FROM position WHERE gateway = ?1 AND journal = ?2 AND stream = ?3";
+inline constexpr const char* kBeginPositionSql =
+    "INSERT INTO position(gateway, journal, stream, next_offset) VALUES(?1, ?2, ?3, ?4) "
+    "ON CONFLICT DO NOTHING";
+inline constexpr const char* kMovePositionSql =
+    "UPDATE position SET next_offset = ?4 "
+    "WHERE gateway = ?1 AND journal = ?2 AND stream = ?3 AND next_offset = ?5";
+inline constexpr const char* kInsertRecordSql =
+    "INSERT INTO record(gateway, journal, stream, record_offset, topic, produced_at_ns, "
+    "received_at_ns, payload) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+inline constexpr const char* kInsertGapSql =
+    "INSERT INTO gap(gateway, journal, stream, first_offset, next_offset, reason, reported_at_ns) "
+    "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+// A session repeats declarations, so a later row may tell less than what is known: the highest
+// counts.
+inline constexpr const char* kUpsertLaneSql =
+    "INSERT INTO lane(gateway, journal, stream, lane_id, topic, producer, boot_id, lane_end, "
+    "rejected, closed, records) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) "
+    "ON CONFLICT DO UPDATE SET lane_end = max(lane_end, excluded.lane_end), "
+    "rejected = max(rejected, excluded.rejected), closed = max(closed, excluded.closed), "
+    "records = records + excluded.records";
+
+}  // namespace spillway::consumer

@@ -1,0 +1,158 @@
+#include "uplink/consumer/session/consumer_session.h"
+
+#include <algorithm>
+
+#include "spillway/core/assert.h"
+
+namespace spillway::consumer {
+
+using core::Error;
+using core::ErrorCode;
+using core::fail;
+using core::Result;
+using uplink::Refusal;
+using uplink::RefusalCode;
+
+namespace {
+
+Result<void> check_hello(const uplink::Hello& hello) {
+  if (hello.version == 0 || hello.gateway.is_nil() || hello.streams.empty()) {
+    return fail(ErrorCode::kProtocol, "a Hello without a version, a gateway or a stream");
+  }
+  for (const uplink::HeldStream& stream : hello.streams) {
+    const auto same = std::count_if(hello.streams.begin(), hello.streams.end(),
+                                    [&](const auto& other) { return other.name == stream.name; });
+    if (stream.name.empty() || same != 1) {
+      return fail(ErrorCode::kProtocol, "a Hello that names a stream twice, or not at all");
+    }
+    for (std::size_t i = 1; i < stream.journals.size(); ++i) {
+      if (stream.journals[i - 1].sequence < stream.journals[i].sequence) continue;
+      return fail(ErrorCode::kProtocol, "a Hello with journals out of order");
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Error ConsumerSession::close(Error error, std::optional<Refusal> refusal) {
+  if (state_ != ConsumerState::kClosed && refusal && !peer_ended_) {
+    output_.push_back(uplink::encode(*refusal));
+  }
+  state_ = ConsumerState::kClosed;
+  return error;
+}
+
+Result<void> ConsumerSession::on_message(std::shared_ptr<const uplink::Bytes> bytes,
+                                         std::uint64_t utc_ns) {
+  if (state_ == ConsumerState::kClosed) return {};
+  SPILLWAY_ASSERT(!batch_ && !query_);  // the shell takes them after each message
+  auto outcome = [&]() -> Result<void> {
+    SPILLWAY_TRY(message, uplink::decode(*bytes));
+    return handle(message, bytes);
+  }();
+  if (!outcome) {
+    const Refusal refusal = uplink::refusal_of(outcome.error());
+    return tl::unexpected(close(std::move(outcome).error(), refusal));
+  }
+  if (batch_) batch_->received_at_ns = utc_ns;
+  return {};
+}
+
+Result<void> ConsumerSession::handle(const uplink::Message& message,
+                                     std::shared_ptr<const uplink::Bytes> bytes) {
+  if (const auto* refusal = std::get_if<Refusal>(&message)) {
+    peer_ended_ = true;
+    return fail(ErrorCode::kRefused, "the uplink ended the session: " + refusal->text);
+  }
+  if (const auto* hello = std::get_if<uplink::Hello>(&message)) {
+    if (state_ == ConsumerState::kNew) return handle_hello(*hello);
+    return fail(ErrorCode::kProtocol, "the uplink sent a second Hello");
+  }
+  if (state_ != ConsumerState::kStreaming) {
+    return fail(ErrorCode::kProtocol, "the uplink sent something else than a Hello first");
+  }
+  if (const auto* blocks = std::get_if<uplink::Blocks>(&message)) {
+    SPILLWAY_TRY(stream, stream_of(blocks->stream));
+    SPILLWAY_TRY(batch, stream->accept(*blocks, std::move(bytes)));
+    batch_ = std::move(batch);
+    return {};
+  }
+  if (const auto* gap = std::get_if<uplink::GapMessage>(&message)) {
+    SPILLWAY_TRY(stream, stream_of(gap->stream));
+    SPILLWAY_TRY(batch, stream->accept(*gap));
+    batch_ = std::move(batch);
+    return {};
+  }
+  return fail(ErrorCode::kProtocol, "the uplink sent a message that only a consumer may send");
+}
+
+Result<StreamIntake*> ConsumerSession::stream_of(std::uint16_t index) {
+  if (index < streams_.size()) return &streams_[index];
+  return fail(ErrorCode::kProtocol, "the uplink sent data of a stream that its Hello did not name");
+}
+
+Result<void> ConsumerSession::handle_hello(const uplink::Hello& hello) {
+  SPILLWAY_CHECKED(check_hello(hello));
+  gateway_ = hello.gateway;
+  gateway_name_ = hello.gateway_name;
+  PositionQuery query;
+  for (const uplink::HeldStream& held : hello.streams) {
+    streams_.emplace_back(hello.gateway, static_cast<std::uint16_t>(streams_.size()), held);
+    for (const core::JournalRange& range : held.journals) {
+      query.keys.push_back({hello.gateway, range.journal, held.name});
+    }
+  }
+  query_ = std::move(query);
+  state_ = ConsumerState::kLookup;
+  return {};
+}
+
+Result<void> ConsumerSession::on_positions(const Result<Positions>& positions) {
+  if (state_ != ConsumerState::kLookup) return {};
+  if (!positions) return tl::unexpected(on_failed(positions.error()));
+  uplink::Welcome welcome;
+  welcome.window_bytes = options_.window_bytes;
+  std::size_t at = 0;
+  for (StreamIntake& stream : streams_) {
+    uplink::WantedStream wanted{static_cast<std::uint16_t>(welcome.streams.size()), {}};
+    for (std::size_t i = 0; i < stream.journals().size(); ++i, ++at) {
+      SPILLWAY_ASSERT(at < positions->size());
+      const std::uint64_t next = stream.set_position(i, (*positions)[at]);
+      wanted.journals.push_back({stream.journals()[i].journal, next});
+    }
+    welcome.streams.push_back(std::move(wanted));
+  }
+  output_.push_back(uplink::encode(welcome));
+  state_ = ConsumerState::kStreaming;
+  return {};
+}
+
+void ConsumerSession::on_committed(const InboxBatch& batch) {
+  if (state_ != ConsumerState::kStreaming || !batch.ack_offset) return;
+  output_.push_back(
+      uplink::encode(uplink::Ack{batch.stream_index, batch.key.journal, *batch.ack_offset}));
+}
+
+Error ConsumerSession::on_failed(const Error& error) {
+  // The peer hears that it may come back; what failed here is this machine's affair and stands in
+  // its log.
+  return close(error, Refusal{RefusalCode::kUnavailable, "the inbox cannot take records now"});
+}
+
+Error ConsumerSession::end(RefusalCode code, const std::string& text) {
+  return close({ErrorCode::kRefused, text}, Refusal{code, text});
+}
+
+std::optional<uplink::Bytes> ConsumerSession::take_output() {
+  if (output_.empty()) return {};
+  uplink::Bytes message = std::move(output_.front());
+  output_.pop_front();
+  return message;
+}
+
+std::optional<PositionQuery> ConsumerSession::take_query() { return std::exchange(query_, {}); }
+
+std::optional<InboxBatch> ConsumerSession::take_batch() { return std::exchange(batch_, {}); }
+
+}  // namespace spillway::consumer

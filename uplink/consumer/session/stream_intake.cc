@@ -1,0 +1,231 @@
+#include "uplink/consumer/session/stream_intake.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace spillway::consumer {
+
+using core::Error;
+using core::ErrorCode;
+using core::fail;
+using core::Result;
+using format::BlockKind;
+using uplink::kOffsetLimit;
+
+namespace {
+
+BlockKind kind_of(const format::BlockHeader& header) {
+  return static_cast<BlockKind>(header.kind());
+}
+
+}  // namespace
+
+StreamIntake::StreamIntake(core::Uuid gateway, std::uint16_t index, uplink::HeldStream held)
+    : gateway_(gateway), index_(index), held_(std::move(held)) {}
+
+std::uint64_t StreamIntake::set_position(std::size_t journal, std::optional<std::uint64_t> stored) {
+  const core::JournalRange& range = held_.journals[journal];
+  Position& position = positions_[range.journal];
+  position.stored = stored.has_value();
+  position.next_offset = stored.value_or(range.first_offset);
+  return position.next_offset;
+}
+
+Error StreamIntake::broken(ErrorCode code, const std::string& what) const {
+  return {code, "stream " + held_.name + ": " + what};
+}
+
+Result<InboxBatch> StreamIntake::begin_batch(const core::Uuid& journal) {
+  const auto found = positions_.find(journal);
+  if (found == positions_.end()) {
+    return tl::unexpected(
+        broken(ErrorCode::kProtocol, "journal " + journal.text() + " was not named in Hello"));
+  }
+  InboxBatch batch;
+  batch.key = {gateway_, journal, held_.name};
+  batch.begins = !found->second.stored;
+  batch.from = found->second.next_offset;
+  batch.next = batch.from;
+  batch.stream_index = index_;
+  ++batch_serial_;
+  return batch;
+}
+
+void StreamIntake::end_batch(InboxBatch& batch, std::uint64_t message_end) {
+  positions_[batch.key.journal] = {batch.next, true};
+  // Never more than this session sent: the position may be ahead of a message that repeats old
+  // blocks.
+  if (message_end != 0) batch.ack_offset = std::min(batch.next, message_end);
+}
+
+Result<InboxBatch> StreamIntake::accept(const uplink::Blocks& blocks,
+                                        std::shared_ptr<const uplink::Bytes> owner) {
+  SPILLWAY_TRY(batch, begin_batch(blocks.journal));
+  batch.owner = std::move(owner);
+  std::uint64_t message_end = 0;
+  for (const uplink::RunView& run : blocks.runs) {
+    SPILLWAY_CHECKED(accept_run(run, batch, message_end));
+  }
+  end_batch(batch, message_end);
+  return std::move(batch);
+}
+
+Result<InboxBatch> StreamIntake::accept(const uplink::GapMessage& gap) {
+  SPILLWAY_TRY(batch, begin_batch(gap.journal));
+  if (gap.first_offset > batch.next) {
+    return tl::unexpected(
+        broken(ErrorCode::kProtocol, "a gap from offset " + std::to_string(gap.first_offset) +
+                                         " where " + std::to_string(batch.next) + " comes next"));
+  }
+  if (gap.next_offset > batch.next) {
+    batch.gaps.push_back({batch.next, gap.next_offset, gap.reason});
+    batch.next = gap.next_offset;
+  }
+  end_batch(batch, gap.next_offset);
+  return std::move(batch);
+}
+
+Result<void> StreamIntake::accept_run(const uplink::RunView& run, InboxBatch& batch,
+                                      std::uint64_t& message_end) {
+  std::span<const std::byte> rest = run.blocks;
+  while (!rest.empty()) {
+    format::BlockHeader header;
+    if (rest.size() < sizeof(header)) {
+      return tl::unexpected(broken(ErrorCode::kProtocol, "a message ends inside a block header"));
+    }
+    std::memcpy(&header, rest.data(), sizeof(header));
+    rest = rest.subspan(sizeof(header));
+    if (header.stored_size() > rest.size()) {
+      return tl::unexpected(broken(ErrorCode::kProtocol, "a message ends inside a block"));
+    }
+    const auto stored = rest.first(header.stored_size());
+    rest = rest.subspan(stored.size());
+    auto sound = core::check_block(header, stored, run.salt, header.base_offset());
+    if (!sound)
+      return tl::unexpected(
+          broken(ErrorCode::kCorrupt, "a damaged block: " + sound.error().message));
+    SPILLWAY_CHECKED(accept_block(header, stored, batch));
+    if (kind_of(header) == BlockKind::data) {
+      message_end = std::max(message_end, header.base_offset() + header.count());
+    }
+  }
+  return {};
+}
+
+Result<void> StreamIntake::accept_block(const format::BlockHeader& header,
+                                        std::span<const std::byte> stored, InboxBatch& batch) {
+  if (header.codec() != static_cast<std::uint8_t>(format::Codec::none)) {
+    return tl::unexpected(
+        broken(ErrorCode::kProtocol, "a compressed block: this consumer offers no codec"));
+  }
+  if (header.base_offset() >= kOffsetLimit) {
+    return tl::unexpected(broken(ErrorCode::kProtocol, "a block with an impossible offset"));
+  }
+  switch (kind_of(header)) {
+    case BlockKind::data:
+      return accept_data(header, stored, batch);
+    case BlockKind::lane:
+      return accept_lane(header, stored, batch);
+    case BlockKind::clock:
+      return accept_clock(header, stored);
+    default:
+      return {};  // schemas and dictionaries explain records; nothing here needs them yet
+  }
+}
+
+Result<void> StreamIntake::accept_data(const format::BlockHeader& header,
+                                       std::span<const std::byte> stored, InboxBatch& batch) {
+  const std::uint64_t base = header.base_offset();
+  if (base > batch.next) {
+    return tl::unexpected(broken(ErrorCode::kProtocol, "a block at offset " + std::to_string(base) +
+                                                           " where " + std::to_string(batch.next) +
+                                                           " comes next"));
+  }
+  const std::uint64_t end = base + header.count();
+  if (end <= batch.next) return {};
+  const auto found = lanes_.find(header.lane_id());
+  if (found == lanes_.end()) {
+    return tl::unexpected(broken(ErrorCode::kProtocol, "records of a lane that was not declared"));
+  }
+  Lane& lane = found->second;
+  core::FrameCursor frames(stored);
+  core::FrameView frame;
+  for (std::uint64_t offset = base; frames.next(frame); ++offset) {
+    if (offset < batch.next) continue;
+    const core::ProducedAt produced = clock_.produced_at(header, frame.ticks);
+    // A gateway that never knew the time says nothing about it: better no time than one in 1970.
+    const auto known = produced.certain ? std::optional(produced.utc_ns) : std::nullopt;
+    batch.records.push_back({known, frame.record});
+  }
+  const auto count = static_cast<std::uint32_t>(end - batch.next);
+  batch.runs.push_back({lane.label, batch.next, count});
+  batch.next = end;
+  LaneTotals& totals = totals_of(lane, batch);
+  totals.records += count;
+  totals.lane_end = std::max(totals.lane_end, header.lane_end());
+  return {};
+}
+
+Result<void> StreamIntake::accept_lane(const format::BlockHeader& header,
+                                       std::span<const std::byte> stored, InboxBatch& batch) {
+  format::LaneDeclaration declaration;
+  if (stored.size() != sizeof(declaration)) {
+    return tl::unexpected(broken(ErrorCode::kProtocol, "a lane block of the wrong size"));
+  }
+  std::memcpy(&declaration, stored.data(), sizeof(declaration));
+  const format::LaneIdentity& identity = declaration.identity();
+  auto sound = core::check_lane_identity(identity);
+  if (!sound)
+    return tl::unexpected(
+        broken(ErrorCode::kProtocol, "a bad lane block: " + sound.error().message));
+  if (identity.lane_id() != header.lane_id()) {
+    return tl::unexpected(broken(ErrorCode::kProtocol, "a lane block under another lane's id"));
+  }
+  if (lanes_.size() >= kLanesPerSessionMax && !lanes_.contains(identity.lane_id())) {
+    return tl::unexpected(broken(ErrorCode::kProtocol, "more lanes than a session may declare"));
+  }
+  Lane& lane = lanes_[identity.lane_id()];
+  if (lane.label == nullptr) {
+    lane.label = std::make_shared<const LaneLabel>(
+        LaneLabel{identity.lane_id(), std::string(core::topic_of(identity)),
+                  std::string(core::producer_of(identity)), core::uuid_of(*identity.boot_id())});
+    clock_.learn_lane(identity);
+  }
+  LaneTotals& totals = totals_of(lane, batch);
+  totals.lane_end = std::max(totals.lane_end, header.lane_end());
+  totals.rejected = std::max(totals.rejected, declaration.rejected());
+  totals.closed = totals.closed || declaration.closed() == 1;
+  // Drained to its end: no record of it can follow, and a session outlives many producers.
+  if (declaration.closed() == 1) {
+    lanes_.erase(identity.lane_id());
+    clock_.forget_lane(identity.lane_id());
+  }
+  return {};
+}
+
+Result<void> StreamIntake::accept_clock(const format::BlockHeader& header,
+                                        std::span<const std::byte> stored) {
+  format::ClockReading reading;
+  if (stored.size() != sizeof(reading)) {
+    return tl::unexpected(broken(ErrorCode::kProtocol, "a clock block of the wrong size"));
+  }
+  std::memcpy(&reading, stored.data(), sizeof(reading));
+  boots_.insert(core::uuid_of(*reading.boot_id()));
+  if (boots_.size() > kBootsPerSessionMax) {
+    return tl::unexpected(
+        broken(ErrorCode::kProtocol, "clock readings of more boots than a session may tell"));
+  }
+  clock_.learn(header, stored);
+  return {};
+}
+
+LaneTotals& StreamIntake::totals_of(Lane& lane, InboxBatch& batch) {
+  if (lane.batch != batch_serial_) {
+    lane.batch = batch_serial_;
+    lane.totals_index = batch.lanes.size();
+    batch.lanes.push_back({lane.label, 0, 0, false, 0});
+  }
+  return batch.lanes[lane.totals_index];
+}
+
+}  // namespace spillway::consumer

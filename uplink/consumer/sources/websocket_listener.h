@@ -1,0 +1,42 @@
+// WebSocketListener: the consumer's native source: accepts ws and wss connections and hands each
+// over once its handshakes are done.
+//
+// Threads: the io_context's.
+//
+// Invariants:
+//  1. A connection that does not finish its handshakes in time, or does not speak spillway.v1, is
+//     dropped.
+//  2. At most kConnectionsMax connections are open; further ones are dropped at once.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "uplink/link/websocket.h"
+
+namespace spillway::consumer {
+
+class WebSocketListener {
+ public:
+  static constexpr std::size_t kConnectionsMax = 10'000;
+
+  /// Called for each connection whose handshakes are done: returns its handlers. on_open follows at
+  /// once.
+  using OnConnection = std::function<uplink::WebSocketHandlers(std::shared_ptr<uplink::WebSocket>)>;
+
+  WebSocketListener() = default;
+  WebSocketListener(const WebSocketListener&) = delete;
+  WebSocketListener& operator=(const WebSocketListener&) = delete;
+  virtual ~WebSocketListener() = default;
+
+  virtual void stop() = 0;
+  /// The port it listens on (of use where port 0 was asked for).
+  [[nodiscard]] virtual std::uint16_t port() const = 0;
+};
+
+/// kBusy: the port is in use.
+[[nodiscard]] core::Result<std::unique_ptr<WebSocketListener>> listen_websocket(
+    boost::asio::io_context& io, const uplink::Endpoint& endpoint, const uplink::TlsContext& tls,
+    WebSocketListener::OnConnection on_connection);
+
+}  // namespace spillway::consumer

@@ -1,0 +1,103 @@
+// spillway-uplink: drains this machine's streams to far ends whenever there is a link.
+//
+// Exit codes: 0 ended by SIGTERM or SIGINT, 2 wrong use (flags, configuration), 3 the system failed
+// (another uplink of this name runs, a spill of a newer version).
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <boost/asio/signal_set.hpp>
+#include <cstdlib>
+
+#include "spillway/core/config.h"
+#include "spillway/core/env/posix_env.h"
+#include "spillway/core/log.h"
+#include "uplink/daemon/uplink_runner.h"
+
+namespace {
+
+using namespace spillway;
+using core::ErrorCode;
+using core::Result;
+using uplink::UplinkRunner;
+
+constexpr std::chrono::seconds kGoodbyeTimeout{2};
+constexpr int kExitWrongUse = 2;
+constexpr int kExitSystem = 3;
+
+Result<std::vector<core::UplinkConfig>> chosen(const core::Config& config,
+                                               const std::string& name) {
+  std::vector<core::UplinkConfig> found;
+  for (const core::UplinkConfig& uplink : config.uplinks) {
+    if (name.empty() || uplink.name == name) found.push_back(uplink);
+  }
+  if (!found.empty()) return found;
+  const std::string what =
+      name.empty() ? "no [[uplink]] section" : "no [[uplink]] named \"" + name + "\"";
+  return core::fail(ErrorCode::kInvalidArgument, config.path + " has " + what + ": nothing to do");
+}
+
+/// Everything runs on one thread; a fatal error of one uplink ends the process, and its supervisor
+/// starts it again.
+Result<void> serve(const core::Config& config, const std::vector<core::UplinkConfig>& uplinks) {
+  boost::asio::io_context io(1);
+  Result<void> outcome;
+  boost::asio::steady_timer deadline(io);
+  boost::asio::signal_set signals(io, SIGTERM, SIGINT);
+  std::vector<std::unique_ptr<UplinkRunner>> runners;
+  const auto stop = [&] {
+    signals.cancel();
+    for (const auto& runner : runners) runner->stop();
+    // A peer that does not say goodbye gets this long.
+    const auto closed = [](const auto& runner) { return runner->closed(); };
+    if (std::all_of(runners.begin(), runners.end(), closed)) return io.stop();
+    deadline.expires_after(kGoodbyeTimeout);
+    deadline.async_wait([&](const auto&) { io.stop(); });
+    for (const auto& runner : runners) {
+      runner->when_closed([&, closed] {
+        if (std::all_of(runners.begin(), runners.end(), closed)) io.stop();
+      });
+    }
+  };
+  for (const core::UplinkConfig& uplink : uplinks) {
+    runners.push_back(std::make_unique<UplinkRunner>(io, core::env::posix_env(), config.gateway,
+                                                     uplink, [&](core::Error error) {
+                                                       if (outcome)
+                                                         outcome = tl::unexpected(std::move(error));
+                                                       stop();
+                                                     }));
+    SPILLWAY_CHECKED(runners.back()->prepare());
+  }
+  signals.async_wait([&](const auto& error, int signal) {
+    if (error) return;
+    spdlog::info("ended by signal {}", signal);
+    stop();
+  });
+  for (const auto& runner : runners) runner->start();
+  io.run();
+  return outcome;
+}
+
+Result<void> run(const std::string& path, const std::string& name) {
+  SPILLWAY_TRY(config, core::load_config(path));
+  SPILLWAY_TRY(uplinks, chosen(config, name));
+  return serve(config, uplinks);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  core::start_log("spillway-uplink");
+  CLI::App app{"Drains this machine's streams to far ends whenever there is a link."};
+  std::string path;
+  std::string name;
+  app.add_option("--config", path, "the configuration file")->required();
+  app.add_option("--uplink", name, "only this one of the configured uplinks");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? EXIT_SUCCESS : kExitWrongUse;
+  }
+  const auto outcome = run(path, name);
+  if (outcome) return EXIT_SUCCESS;
+  spdlog::error("{}", outcome.error().message);
+  return outcome.error().code == ErrorCode::kInvalidArgument ? kExitWrongUse : kExitSystem;
+}

@@ -1,0 +1,60 @@
+// A WebSocket as both ends see it: whole binary messages in and out, by callbacks. Beast stays
+// behind it.
+//
+// Threads: everything on the io_context's thread, callbacks too.
+//
+// Invariants:
+//  1. on_open at most once and first; on_closed exactly once and last, and never from inside
+//     another call of this class.
+//  2. After close() what was queued is still sent; after abort() nothing is.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "spillway/core/result.h"
+#include "uplink/link/endpoint.h"
+#include "uplink/link/tls.h"
+#include "uplink/protocol/messages.h"
+
+namespace boost::asio {
+class io_context;
+}
+
+namespace spillway::uplink {
+
+struct WebSocketHandlers {
+  std::function<void()> on_open;
+  std::function<void(Bytes)> on_message;
+  std::function<void()> on_writable;  // a queued message went out
+  std::function<void(core::Error)> on_closed;
+};
+
+class WebSocket {
+ public:
+  WebSocket() = default;
+  WebSocket(const WebSocket&) = delete;
+  WebSocket& operator=(const WebSocket&) = delete;
+  virtual ~WebSocket() = default;
+
+  virtual void send(Bytes message) = 0;
+  /// Messages that wait to go out, the one under way included.
+  [[nodiscard]] virtual std::size_t queued() const = 0;
+  virtual void pause_reading() = 0;
+  virtual void resume_reading() = 0;
+  /// No incoming message may be larger.
+  virtual void limit_message_bytes(std::size_t bytes) = 0;
+  virtual void close() = 0;
+  virtual void abort() = 0;
+  [[nodiscard]] virtual const std::string& peer() const = 0;
+};
+
+/// Connects, in the background. `tls` is needed if and only if the endpoint says so.
+[[nodiscard]] std::shared_ptr<WebSocket> connect_websocket(boost::asio::io_context& io,
+                                                           const Endpoint& endpoint,
+                                                           const TlsContext& tls,
+                                                           WebSocketHandlers handlers);
+
+}  // namespace spillway::uplink

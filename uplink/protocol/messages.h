@@ -1,0 +1,137 @@
+// The native link's messages as plain structs, and the one way in and out of their bytes
+// (protocol.fbs).
+//
+// Pure functions, any thread, no I/O. Shared by both ends: uplink/session and
+// uplink/consumer/session.
+//
+// Invariants:
+//  1. decode() trusts nothing: it verifies the buffer with bounded depth, table count and size
+//     before it reads a field, and checks every bound below. What it hands out points into the
+//     caller's bytes.
+//  2. Text from a peer is made printable and cut to kTextBytesMax, so that it can stand in a log
+//     line.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "spillway/core/result.h"
+#include "spillway/core/stream_reader.h"
+#include "spillway/core/uuid.h"
+
+namespace spillway::uplink {
+
+using Bytes = std::vector<std::byte>;
+
+inline constexpr std::string_view kSubprotocol = "spillway.v1";
+inline constexpr std::uint16_t kProtocolVersion = 1;
+/// No WebSocket message is larger: the largest record, its block, and room for declarations beside
+/// it.
+inline constexpr std::size_t kMessageBytesMax = 40U * 1024 * 1024;
+/// Blocks messages are filled up to this; only a single block that is larger by itself may stand
+/// over.
+inline constexpr std::size_t kMessageBytesTarget = 256U * 1024;
+/// Control messages (all but Blocks) are no larger.
+inline constexpr std::size_t kControlBytesMax = 1024U * 1024;
+inline constexpr std::size_t kStreamsMax = 256;
+inline constexpr std::size_t kJournalsMax = 4096;
+inline constexpr std::size_t kNameBytesMax = 255;
+inline constexpr std::size_t kTextBytesMax = 500;
+/// Offsets stay below this, so that sums cannot wrap and every database can hold them.
+inline constexpr std::uint64_t kOffsetLimit = 1ULL << 62;
+
+struct HeldStream {
+  std::string name;
+  std::uint64_t oldest_offset = 0;
+  std::vector<core::JournalRange> journals;  // ascending
+};
+
+struct Hello {
+  std::uint16_t version = kProtocolVersion;
+  core::Uuid gateway;
+  std::string gateway_name;
+  std::string uplink;
+  std::vector<HeldStream> streams;
+};
+
+struct WantedJournal {
+  core::Uuid journal;
+  std::uint64_t next_offset = 0;
+};
+
+struct WantedStream {
+  std::uint16_t stream = 0;
+  std::vector<WantedJournal> journals;
+};
+
+struct Welcome {
+  std::uint16_t version = kProtocolVersion;
+  std::uint64_t window_bytes = 0;
+  std::vector<WantedStream> streams;
+};
+
+struct RunView {
+  std::uint64_t salt = 0;
+  std::span<const std::byte> blocks;
+};
+
+struct Blocks {
+  std::uint16_t stream = 0;
+  core::Uuid journal;
+  std::vector<RunView> runs;
+};
+
+struct GapMessage {
+  std::uint16_t stream = 0;
+  core::Uuid journal;
+  std::uint64_t first_offset = 0;
+  std::uint64_t next_offset = 0;
+  std::uint8_t reason = 0;
+};
+
+struct Ack {
+  std::uint16_t stream = 0;
+  core::Uuid journal;
+  std::uint64_t next_offset = 0;
+};
+
+/// The values are those of protocol.fbs.
+enum class RefusalCode : std::uint8_t {
+  kNone,
+  kProtocol,
+  kUnavailable,
+  kFenced,
+  kRolledBack,
+  kVersion
+};
+
+struct Refusal {
+  RefusalCode code = RefusalCode::kNone;
+  std::string text;
+};
+
+using Message = std::variant<Hello, Welcome, Blocks, GapMessage, Ack, Refusal>;
+
+[[nodiscard]] Bytes encode(const Hello& hello);
+[[nodiscard]] Bytes encode(const Welcome& welcome);
+[[nodiscard]] Bytes encode(const Blocks& blocks);
+[[nodiscard]] Bytes encode(const GapMessage& gap);
+[[nodiscard]] Bytes encode(const Ack& ack);
+[[nodiscard]] Bytes encode(const Refusal& refusal);
+
+/// kProtocol with the rule that is broken. `bytes` must be 8-byte aligned (the heap's are) and
+/// outlive a Blocks.
+[[nodiscard]] core::Result<Message> decode(std::span<const std::byte> bytes);
+
+/// A peer's text for a log line: control characters replaced, cut to kTextBytesMax.
+[[nodiscard]] std::string printable(std::string_view text);
+
+/// An Error of this end as the code and text that the peer is told.
+[[nodiscard]] Refusal refusal_of(const core::Error& error);
+
+}  // namespace spillway::uplink

@@ -1,0 +1,37 @@
+// BlockSource: what a session needs of one stream: its journals, its blocks from an offset on, and
+// a place for the cursor. The real one reads the spill (stream_source.h); tests bring their own.
+//
+// One thread, the session's.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "spillway/core/cursor.h"
+#include "spillway/core/result.h"
+#include "spillway/core/stream_reader.h"
+
+namespace spillway::uplink {
+
+class BlockSource {
+ public:
+  BlockSource() = default;
+  BlockSource(const BlockSource&) = delete;
+  BlockSource& operator=(const BlockSource&) = delete;
+  virtual ~BlockSource() = default;
+
+  [[nodiscard]] virtual const std::string& name() const = 0;
+  /// All journals of which records are held, ascending; asked anew at each session's start.
+  [[nodiscard]] virtual core::Result<std::vector<core::JournalRange>> journals() = 0;
+  [[nodiscard]] virtual core::Result<std::uint64_t> oldest_offset() = 0;
+  /// The next items are the declarations that the block at `offset` needs, then data from there on.
+  [[nodiscard]] virtual core::Result<void> seek(std::uint64_t offset) = 0;
+  /// The next block or gap, good until the next call; nothing if there is no more yet.
+  [[nodiscard]] virtual core::Result<std::optional<core::StreamItem>> next() = 0;
+  /// The far end has everything below `position`. Never goes back: an older position is ignored.
+  [[nodiscard]] virtual core::Result<void> acknowledge(const core::CursorPosition& position) = 0;
+};
+
+}  // namespace spillway::uplink

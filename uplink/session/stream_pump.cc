@@ -1,0 +1,237 @@
+#include "uplink/session/stream_pump.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "spillway/core/format.h"
+
+namespace spillway::uplink {
+
+namespace {
+
+using core::ErrorCode;
+using core::fail;
+using core::Result;
+using format::BlockKind;
+
+/// Leaves room in a message for what stands around the blocks.
+constexpr std::size_t kBlocksBytesTarget = kMessageBytesTarget - 4096;
+
+bool is_data(const core::Block& block) {
+  return block.header.kind() == static_cast<std::uint8_t>(BlockKind::data);
+}
+
+std::string range_text(std::uint64_t first, std::uint64_t next) {
+  return std::to_string(first) + " to " + std::to_string(next);
+}
+
+}  // namespace
+
+Result<HeldStream> StreamPump::describe() {
+  SPILLWAY_TRY(ranges, source_.journals());
+  SPILLWAY_TRY(oldest, source_.oldest_offset());
+  // The newest ones count: a stream that changed its journal thousands of times is told of by its
+  // later part.
+  if (ranges.size() > kJournalsMax) {
+    ranges.erase(ranges.begin(), ranges.end() - static_cast<std::ptrdiff_t>(kJournalsMax));
+  }
+  ranges_ = ranges;
+  oldest_offset_ = oldest;
+  return HeldStream{source_.name(), oldest_offset_, ranges_};
+}
+
+Result<void> StreamPump::start(const WantedStream& wanted) {
+  if (wanted.journals.size() != ranges_.size()) {
+    return fail(ErrorCode::kProtocol,
+                "Welcome does not answer for every journal of stream " + name());
+  }
+  std::uint64_t start = oldest_offset_;
+  for (std::size_t i = 0; i < ranges_.size(); ++i) {
+    const core::JournalRange& range = ranges_[i];
+    const WantedJournal& want = wanted.journals[i];
+    if (want.journal != range.journal) {
+      return fail(ErrorCode::kProtocol, "Welcome names journals in another order than Hello");
+    }
+    const bool newest = i + 1 == ranges_.size();
+    if (newest && want.next_offset > range.next_offset) {
+      return fail(
+          ErrorCode::kRefused,
+          "the consumer holds stream " + name() + " up to offset " +
+              std::to_string(want.next_offset) + " of journal " + range.journal.text() +
+              " but this gateway only up to " + std::to_string(range.next_offset) +
+              ": the spill was rolled back (a restored backup or image?); restart the agent "
+              "with an empty journal page so that a new journal begins");
+    }
+    acked_ = {range.journal, range.sequence, want.next_offset};
+    start = want.next_offset;
+    if (want.next_offset < end_of(i)) break;
+  }
+  SPILLWAY_CHECKED(source_.seek(start));
+  position_ = start;
+  sent_offset_ = start;
+  sent_journal_ = acked_.journal;
+  if (ranges_.empty()) return {};
+  return source_.acknowledge(acked_);
+}
+
+std::uint64_t StreamPump::end_of(std::size_t range) const {
+  return range + 1 < ranges_.size() ? ranges_[range + 1].first_offset : ranges_[range].next_offset;
+}
+
+const core::JournalRange* StreamPump::find(const core::Uuid& journal) const {
+  // From the newest: that is where nearly every block belongs.
+  const auto found = std::find_if(ranges_.rbegin(), ranges_.rend(),
+                                  [&](const auto& range) { return range.journal == journal; });
+  return found == ranges_.rend() ? nullptr : &*found;
+}
+
+core::Uuid StreamPump::journal() const { return acked_.journal; }
+
+Result<std::optional<Bytes>> StreamPump::pull() {
+  if (runs_.empty() && !gap_) SPILLWAY_CHECKED(collect());
+  if (!runs_.empty()) return flush_blocks();
+  if (gap_) return flush_gap();
+  return std::optional<Bytes>();
+}
+
+Result<void> StreamPump::collect() {
+  if (journal_ended_) return {};
+  if (held_) {
+    core::Block block = *held_;
+    const Bytes stored = std::move(held_stored_);
+    block.stored = stored;
+    held_.reset();
+    SPILLWAY_TRY(taken, take(block));
+    if (!taken) return {};
+  }
+  while (run_bytes_ < kBlocksBytesTarget) {
+    SPILLWAY_TRY(item, source_.next());
+    if (!item) return {};
+    if (const auto* gap = std::get_if<core::Gap>(&*item)) {
+      if (gap->next_offset <= position_) continue;
+      gap_ = *gap;
+      gap_->first_offset = std::max(gap->first_offset, position_);
+      return {};
+    }
+    SPILLWAY_TRY(taken, take(std::get<core::Block>(*item)));
+    if (!taken) return {};
+  }
+  return {};
+}
+
+/// False: the block does not belong into this message and is held for a later one.
+Result<bool> StreamPump::take(const core::Block& block) {
+  const bool data = is_data(block);
+  const std::uint64_t base = block.header.base_offset();
+  const bool foreign = find(block.journal) == nullptr;
+  if (foreign) {
+    // Hello did not name it, and its offsets may begin below what was read: the next session tells
+    // it from the start.
+    SPILLWAY_TRY(ranges, source_.journals());
+    journal_ended_ = std::any_of(ranges.begin(), ranges.end(),
+                                 [&](const auto& range) { return range.journal == block.journal; });
+  }
+  if (!foreign && data && base + block.header.count() <= position_) return true;
+  const bool missing = !foreign && data && base > position_;
+  if (missing && !gap_) gap_ = core::Gap{position_, base, format::GapReason::none, 0};
+  const bool other_journal = !runs_.empty() && block.journal != run_journal_;
+  const std::size_t bytes = core::kBlockHeaderBytes + block.stored.size();
+  const bool no_room = !runs_.empty() && run_bytes_ + bytes > kBlocksBytesTarget;
+  if (foreign || missing || other_journal || no_room) {
+    held_stored_.assign(block.stored.begin(), block.stored.end());
+    held_ = block;
+    return false;
+  }
+  put(block);
+  return true;
+}
+
+void StreamPump::put(const core::Block& block) {
+  if (runs_.empty() || runs_.back().salt != block.salt) runs_.push_back({block.salt, {}});
+  Bytes& into = runs_.back().blocks;
+  const auto header = core::bytes_of(block.header);
+  into.insert(into.end(), header.begin(), header.end());
+  into.insert(into.end(), block.stored.begin(), block.stored.end());
+  run_bytes_ += header.size() + block.stored.size();
+  run_journal_ = block.journal;
+  if (is_data(block)) {
+    position_ = block.header.base_offset() + block.header.count();
+    run_next_offset_ = position_;
+  }
+}
+
+std::optional<Bytes> StreamPump::flush_blocks() {
+  Blocks blocks{index_, run_journal_, {}};
+  blocks.runs.reserve(runs_.size());
+  for (const Run& run : runs_) blocks.runs.push_back({run.salt, run.blocks});
+  Bytes message = encode(blocks);
+  if (run_next_offset_ != 0) note_sent(run_journal_, run_next_offset_, message.size());
+  runs_.clear();
+  run_bytes_ = 0;
+  run_next_offset_ = 0;
+  return message;
+}
+
+/// One message a journal: a gap that reaches over a journal's end is told in parts.
+std::optional<Bytes> StreamPump::flush_gap() {
+  if (ranges_
+          .empty()) {  // nothing can be told before a journal is known; the next session tells it
+    position_ = gap_->next_offset;
+    gap_.reset();
+    return {};
+  }
+  std::size_t at = ranges_.size() - 1;
+  while (at > 0 && ranges_[at].first_offset > gap_->first_offset) --at;
+  const bool newest = at + 1 == ranges_.size();
+  const std::uint64_t end = newest ? std::numeric_limits<std::uint64_t>::max() : end_of(at);
+  const std::uint64_t next = std::min(gap_->next_offset, end);
+  const GapMessage gap{index_, ranges_[at].journal, gap_->first_offset, next,
+                       static_cast<std::uint8_t>(gap_->reason)};
+  Bytes message = encode(gap);
+  note_sent(gap.journal, next, message.size());
+  position_ = next;
+  gap_->first_offset = next;
+  if (gap_->first_offset >= gap_->next_offset) gap_.reset();
+  return message;
+}
+
+void StreamPump::note_sent(const core::Uuid& journal, std::uint64_t next_offset,
+                           std::uint64_t bytes) {
+  if (journal == sent_journal_ && next_offset <= sent_offset_) return;
+  in_flight_.push_back({journal, next_offset, bytes});
+  in_flight_bytes_ += bytes;
+  sent_journal_ = journal;
+  sent_offset_ = next_offset;
+}
+
+Result<void> StreamPump::acknowledge(const Ack& ack) {
+  const core::JournalRange* range = find(ack.journal);
+  if (range == nullptr) {
+    return fail(ErrorCode::kProtocol, "the consumer acknowledged journal " + ack.journal.text() +
+                                          " of stream " + name() + ", which was never sent");
+  }
+  const bool same = acked_.journal == ack.journal;
+  if (same ? ack.next_offset < acked_.next_offset : range->sequence < acked_.journal_sequence) {
+    return fail(ErrorCode::kProtocol, "the consumer's acknowledgement of stream " + name() +
+                                          " went back from offset " +
+                                          range_text(acked_.next_offset, ack.next_offset));
+  }
+  std::uint64_t limit = same ? acked_.next_offset : 0;
+  for (const Sent& sent : in_flight_) {
+    if (sent.journal == ack.journal) limit = std::max(limit, sent.next_offset);
+  }
+  if (ack.next_offset > limit) {
+    return fail(ErrorCode::kProtocol, "the consumer acknowledged stream " + name() +
+                                          " up to offset " + std::to_string(ack.next_offset) +
+                                          " but only " + std::to_string(limit) + " was sent");
+  }
+  while (!in_flight_.empty() && (in_flight_.front().journal != ack.journal ||
+                                 in_flight_.front().next_offset <= ack.next_offset)) {
+    in_flight_bytes_ -= in_flight_.front().bytes;
+    in_flight_.pop_front();
+  }
+  acked_ = {ack.journal, range->sequence, ack.next_offset};
+  return source_.acknowledge(acked_);
+}
+
+}  // namespace spillway::uplink
