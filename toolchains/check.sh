@@ -1,0 +1,94 @@
+#!/bin/bash
+# The steps of ./run check; sourced by ./run, which has installed what they need.
+#
+# Each step is a function named check_<step>. All run, also after a failure; the last lines name the ones that failed.
+
+all_steps=(format house shell gcc clang tidy asan tsan)
+
+# The project's own C++ files, tracked or about to be.
+sources() {
+  git ls-files --cached --others --exclude-standard -- '*.h' '*.cc' '*.c' | while read -r file; do
+    [[ -f $file ]] && echo "$file"
+  done
+}
+
+check_format() {
+  sources | xargs clang-format-14 --dry-run -Werror
+}
+
+check_house() {
+  # shellcheck disable=SC2154  # set by ./run
+  "$python" tests/house/check_style.py
+}
+
+check_shell() {
+  shellcheck -x run .ci/run toolchains/*.sh
+}
+
+check_gcc() {
+  configure release -DSPILLWAY_TESTS=ON && build release
+}
+
+# Barely optimised: clang's warnings and clang-tidy do not depend on it, and it saves time.
+configure_clang() {
+  configure clang -DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O1
+}
+
+check_clang() {
+  configure_clang && build clang
+}
+
+# Over the clang build's commands, for clang-tidy knows clang's flags; its generated headers must be there.
+check_tidy() {
+  configure_clang && build clang spillway_generated || return 1
+  local file
+  # The tests are left out: GoogleTest's macros alone trip several checks, and the compilers see them anyway.
+  sources | grep -v -E '^(tests|bench)/.*|\.h$' | while read -r file; do
+    grep -q -F "$PWD/$file" build/clang/compile_commands.json && echo "$file"
+  done > build/tidy-files
+  echo "clang-tidy reads $(wc -l < build/tidy-files) files"
+  xargs -P "$(jobs)" -n 4 clang-tidy-14 -p build/clang --quiet < build/tidy-files > build/tidy.log 2> build/tidy.err || {
+    cat build/tidy.log
+    grep -v 'warnings generated' build/tidy.err >&2
+    return 1
+  }
+}
+
+# The kill-and-restart tests measure the daemons as they ship; sanitized, the same state machines run in the rooms' tests.
+check_asan() {
+  configure asan && build asan || return 1
+  ASAN_OPTIONS=detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktrace=1 \
+    ctest --test-dir build/asan --output-on-failure -j "$(jobs)" -E '^system\.'
+}
+
+# Threads over one mapping are the lane's business: shm's tests. Without address randomisation, for GCC 12's runtime
+# does not find its shadow memory in the layouts that newer kernels choose.
+check_tsan() {
+  configure tsan && build tsan tests_shm || return 1
+  TSAN_OPTIONS=halt_on_error=1 \
+    setarch --addr-no-randomize ctest --test-dir build/tsan --output-on-failure -j "$(jobs)" -L shm
+}
+
+check_all() {
+  local step started failed=() steps=("$@")
+  [[ ${#steps[@]} -gt 0 ]] || steps=("${all_steps[@]}")
+  for step in "${steps[@]}"; do
+    declare -F "check_$step" > /dev/null || die "check: there is no step '$step': ${all_steps[*]}" 2
+  done
+  for step in "${steps[@]}"; do
+    say "check: $step"
+    started=$SECONDS
+    # A subshell, so that a failing configure ends the step and not the others.
+    if ( "check_$step" ); then
+      echo "-- $step: ok, $((SECONDS - started)) s"
+    else
+      echo "-- $step: FAILED, $((SECONDS - started)) s"
+      failed+=("$step")
+    fi
+  done
+  if [[ ${#failed[@]} -gt 0 ]]; then
+    say "check failed: ${failed[*]}"
+    return 1
+  fi
+  say "check: all of ${steps[*]} are ok"
+}
