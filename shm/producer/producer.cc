@@ -35,6 +35,9 @@ constinit const Word no_bell{0};
 constexpr std::uint64_t kNapNs = 100'000'000;
 /// A ring that woke nobody met an agent between its last look and its sleep: knock again, so often.
 constexpr int kRingsMax = 3;
+/// So many commits in a row may ring in vain: an agent on its way to sleep looks just like one that died in its sleep.
+constexpr std::uint32_t kRingsInVain = 8;
+constexpr std::uint32_t kRingsInVainMax = kRingsInVain + 10;  // then 1 commit in 1024 rings
 constexpr std::uint64_t kRefusalsBetweenBells = 1024;
 
 /// The agent's side of a doorbell without a fence. False: each commit of this process must fence.
@@ -243,10 +246,27 @@ void Producer::attach_bell() {
   armed_ = reinterpret_cast<const Word*>(bell_ + shm::kArmedOffset);
 }
 
+/// Wakes the agent. One that was killed while it slept leaves its bell armed: after a few rings that woke nobody, most
+/// are left out until another agent answers the bell, so that its absence costs no call for each record.
 void Producer::ring_bell() {
+  const std::uint32_t agent = reinterpret_cast<const format::QueueControl*>(bell_)->agent_pid();
+  if (agent != rung_agent_) {
+    rung_agent_ = agent;
+    unanswered_rings_ = rings_to_skip_ = 0;
+  }
+  if (rings_to_skip_ != 0) {
+    --rings_to_skip_;
+    return;
+  }
   for (int i = 0; i < kRingsMax; ++i) {
-    if (shm::futex_wake(*armed_) > 0) return;
-    if (armed_->load(std::memory_order_relaxed) == 0) return;
+    if (shm::futex_wake(*armed_) > 0 || armed_->load(std::memory_order_relaxed) == 0) {
+      unanswered_rings_ = 0;
+      return;
+    }
+  }
+  if (unanswered_rings_ < kRingsInVainMax) ++unanswered_rings_;
+  if (unanswered_rings_ > kRingsInVain) {
+    rings_to_skip_ = (1U << (unanswered_rings_ - kRingsInVain)) - 1;
   }
 }
 

@@ -1,16 +1,19 @@
 #!/usr/bin/env python3
-"""Enqueue makes no system call: a program that puts 1,000 records and one that puts 800,000 make the same calls.
+"""Enqueue makes no system call: a program that puts 1,000 records and one that puts 800,000 make the same calls, before
+any agent has run and while one is awake. After one was killed in its sleep, its bell stays armed: then next to none.
 
 Usage: no_syscall_test.py PUT_MANY. Exit code 77 (skipped) only where strace may not trace.
 """
 
 import os
 import re
+import struct
 import subprocess
 import sys
 import tempfile
 
 FEW, MANY = 1_000, 800_000  # 80 bytes each: 800,000 fill 61 of 64 MiB
+RINGS_OF_A_DEAD_AGENT_MAX = MANY // 250
 
 
 def calls_of(program, queue, count):
@@ -33,17 +36,28 @@ def main():
     if probe.returncode != 0:
         print(f"skipped: strace may not trace here: {probe.stderr.strip()}")
         sys.exit(77)
-    results = []
-    for count in (FEW, MANY):
-        with tempfile.TemporaryDirectory() as queue:
-            os.mkdir(os.path.join(queue, "lanes"))
-            results.append(calls_of(sys.argv[1], queue, count))
-    few, many = results
-    if not {"mmap", "linkat"} & few.keys():
-        sys.exit(f"the trace shows no open of a lane, so it proves nothing: {few}")
-    if few != many:
-        sys.exit(f"{MANY - FEW} more records made other system calls:\n  {few}\n  {many}")
-    print(f"{MANY - FEW} more records made not one more system call ({sum(many.values())} in all)")
+    for agent, armed in (("absent", None), ("awake", 0)):
+        few, many = (count_calls(count, armed) for count in (FEW, MANY))
+        if not {"mmap", "linkat"} & few.keys():
+            sys.exit(f"the trace shows no open of a lane, so it proves nothing: {few}")
+        if few != many:
+            sys.exit(f"agent {agent}: {MANY - FEW} more records made other system calls:\n  {few}\n  {many}")
+        print(f"agent {agent}: {MANY - FEW} more records made not one more call ({sum(many.values())} in all)")
+    rings = count_calls(MANY, armed=1).get("futex", 0)
+    if not 0 < rings <= RINGS_OF_A_DEAD_AGENT_MAX:
+        sys.exit(f"agent killed in its sleep: {rings} rings, wanted 1 to {RINGS_OF_A_DEAD_AGENT_MAX}")
+    print(f"agent killed in its sleep: {rings} rings for {MANY} records")
+
+
+def count_calls(count, armed):
+    """The calls of one run, in a queue whose doorbell has this word; without a control page if it is None."""
+    with tempfile.TemporaryDirectory() as queue:
+        os.mkdir(os.path.join(queue, "lanes"))
+        if armed is not None:
+            page = struct.pack("<8sII", b"SPILLBEL", 1, 4_000_000).ljust(128, b"\0") + struct.pack("<I", armed)
+            with open(os.path.join(queue, "control"), "wb") as control:
+                control.write(page.ljust(4096, b"\0"))
+        return calls_of(sys.argv[1], queue, count)
 
 
 if __name__ == "__main__":

@@ -161,11 +161,14 @@ class __attribute__((visibility("default"))) Producer {
 
   std::uint64_t rejected_ = 0;
   std::uint64_t lane_id_ = 0;
-  shm::LaneMapping* lane_ = nullptr;  // page 0 of the mapping
-  const std::byte* bell_ = nullptr;   // the control page; null: not there yet
-  int fd_ = -1;                       // holds the lane's lock
-  int queue_fd_ = -1;                 // the queue directory, to find the control page later
-  Producer* next_ = nullptr;          // the fork guard's list
+  shm::LaneMapping* lane_ = nullptr;    // page 0 of the mapping
+  const std::byte* bell_ = nullptr;     // the control page; null: not there yet
+  int fd_ = -1;                         // holds the lane's lock
+  int queue_fd_ = -1;                   // the queue directory, to find the control page later
+  std::uint32_t rung_agent_ = 0;        // the agent that the next two speak of
+  std::uint32_t unanswered_rings_ = 0;  // in a row
+  std::uint32_t rings_to_skip_ = 0;
+  Producer* next_ = nullptr;  // the fork guard's list
   Producer* previous_ = nullptr;
 };
 
