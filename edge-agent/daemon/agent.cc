@@ -8,9 +8,11 @@
 namespace spillway::agent {
 namespace {
 
-constexpr std::uint64_t kSilenceNs = 1'000'000'000;    // then the bell is armed
-constexpr std::uint64_t kBellWaitNs = 500'000'000;     // and never slept on for longer
-constexpr std::uint64_t kPressedNapNs = 200'000;       // while lanes fill quickly
+constexpr std::uint64_t kSilenceNs = 1'000'000'000;  // then the bell is armed
+constexpr std::uint64_t kBellWaitNs = 500'000'000;   // and never slept on for longer
+constexpr std::uint64_t kPressedNapNs = 200'000;     // while lanes fill quickly
+constexpr std::uint64_t kPredecessorMaxNs = 3'000'000'000;
+constexpr std::uint64_t kPredecessorNapNs = 50'000'000;
 constexpr std::uint64_t kLastDrainNs = 2'000'000'000;  // at the end, if producers go on
 
 void log_event(Severity severity, const std::string& text) {
@@ -32,6 +34,17 @@ void nap(std::uint64_t ns) {
   const timespec time{static_cast<time_t>(ns / 1'000'000'000),
                       static_cast<long>(ns % 1'000'000'000)};
   ::nanosleep(&time, nullptr);
+}
+
+/// Another agent may be on its way out: a supervisor that died takes its children along a moment later.
+core::Result<std::unique_ptr<shm::QueueDirectory>> open_queue(const std::string& path) {
+  auto queue = shm::QueueDirectory::open(path);
+  for (std::uint64_t waited = 0; waited < kPredecessorMaxNs; waited += kPredecessorNapNs) {
+    if (queue || queue.error().code != core::ErrorCode::kBusy) break;
+    nap(kPredecessorNapNs);
+    queue = shm::QueueDirectory::open(path);
+  }
+  return queue;
 }
 
 core::StreamOptions stream_options(const core::Config& config, const core::StreamConfig& stream,
@@ -69,7 +82,7 @@ Agent::~Agent() = default;
 core::Result<std::unique_ptr<Agent>> Agent::open(core::env::Env& env, const core::Config& config) {
   std::unique_ptr<Agent> agent(new Agent(env, config));
   // The queue first: its lock refuses a second agent before that one touches anything.
-  SPILLWAY_TRY(queue, shm::QueueDirectory::open(config.gateway.queue_dir));
+  SPILLWAY_TRY(queue, open_queue(config.gateway.queue_dir));
   agent->queue_ = std::move(queue);
   SPILLWAY_CHECKED(env.make_directories(config.gateway.spill_dir));
   SPILLWAY_TRY(gateway,

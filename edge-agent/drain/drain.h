@@ -4,13 +4,13 @@
 //
 // A lane's way:
 //            route                     producer gone, walked to zero
-//   Found ---------> Draining ------------------------------> declared closed, file removed,
-//   forgotten
+//   Found ---------> Draining ------------------------------> declared closed, removed, forgotten
 //     |                 |  ^
 //     | no filter       |  | the older lane of its (producer, topic) has ended
 //     v                 v  |
-//   Unmatched        Waiting            a rule broken, at any point: Quarantined (set aside, harms
-//   no other)
+//   Unmatched        Waiting
+//
+//   A rule broken, at any point: Quarantined (set aside, harms no other).
 //
 // One thread. Invariants:
 //  1. A lane feeds one stream for its life: the one that already holds records of it, else the
