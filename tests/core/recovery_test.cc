@@ -1,6 +1,7 @@
 // Faults at every step of a scripted life, on the simulated machine. The oracle stands in
 // spill_world.h.
 #include <cstdio>
+#include <cstdlib>
 
 #include "spill_world.h"
 
@@ -9,7 +10,12 @@ namespace {
 
 using testing::World;
 
-constexpr std::uint64_t kSeeds = 3;
+/// SPILLWAY_RECOVERY_SEEDS asks for more than a build's test has time for.
+std::uint64_t seed_count() {
+  constexpr std::uint64_t kSeeds = 3;
+  const char* text = std::getenv("SPILLWAY_RECOVERY_SEEDS");
+  return text == nullptr ? kSeeds : std::strtoull(text, nullptr, 10);
+}
 
 std::uint64_t steps_of_script(std::uint64_t seed) {
   World world(seed);
@@ -40,7 +46,7 @@ TEST_P(RecoveryTest, AfterAPowerCutAtAnyStepWhatWasPowerSafeIsThereAndNoIdentity
   for (std::uint64_t step = 0; step < steps && !HasFailure(); ++step) {
     SCOPED_TRACE("seed " + std::to_string(GetParam()) + ", power cut at step " +
                  std::to_string(step));
-    World world(GetParam());
+    World world(GetParam(), step);
     run_until(world, step);
     world.restart(true);
     ASSERT_TRUE(world.open());
@@ -67,7 +73,7 @@ TEST_P(RecoveryTest, AfterAKillAtAnyStepEverythingAppendedIsThereAndTheJournalGo
   const std::uint64_t steps = steps_of_script(GetParam());
   for (std::uint64_t step = 0; step < steps && !HasFailure(); ++step) {
     SCOPED_TRACE("seed " + std::to_string(GetParam()) + ", kill at step " + std::to_string(step));
-    World world(GetParam());
+    World world(GetParam(), step);
     run_until(world, step);
     const Uuid journal = world.journal();
     world.restart(false);
@@ -93,7 +99,7 @@ TEST_P(RecoveryTest, AnErrorAtAnyStepLosesNothingThatWasCalledSafe) {
                           {ErrorCode::kFull, "ENOSPC (simulated)"}};
   for (std::uint64_t step = 0; step < steps && !HasFailure(); ++step) {
     SCOPED_TRACE("seed " + std::to_string(GetParam()) + ", error at step " + std::to_string(step));
-    World world(GetParam());
+    World world(GetParam(), step);
     world.env().fail_at(step, errors[step % 2]);
     if (world.open()) world.run_script();
     world.close_handles();
@@ -153,7 +159,7 @@ TEST_P(RecoveryTest, AKillWhileSyncsFailStillLeadsToASpillThatSurvivesAPowerCut)
   EXPECT_GE(world.stream()->next_offset(), 60U);
 }
 
-INSTANTIATE_TEST_SUITE_P(Seeds, RecoveryTest, ::testing::Range<std::uint64_t>(1, 1 + kSeeds));
+INSTANTIATE_TEST_SUITE_P(Seeds, RecoveryTest, ::testing::Range<std::uint64_t>(1, 1 + seed_count()));
 
 /// A journal page that claims to be of this boot and to know of nothing: what a build without the
 /// journal rule believes.
@@ -173,7 +179,7 @@ TEST(JournalRuleTest, TheOracleFindsABuildWithoutTheJournalRule) {
   std::uint64_t conflicts = 0;
   const std::uint64_t steps = steps_of_script(1);
   for (std::uint64_t step = steps / 2; step < steps && conflicts == 0; step += 7) {
-    World world(1);
+    World world(1, step);
     run_until(world, step);
     const Uuid journal = world.journal();
     world.restart(true);

@@ -14,7 +14,10 @@ namespace spillway::core::testing {
 
 class World {
  public:
-  explicit World(std::uint64_t seed) : seed_(seed), env_(seed), random_(seed) {
+  /// One seed is one script; `fate` varies what a power cut does to the sectors, so that each step of a script meets
+  /// another disk.
+  explicit World(std::uint64_t seed, std::uint64_t fate = 0)
+      : seed_(seed), env_(seed + (fate << 16)), random_(seed) {
     env_.set_volatile_root("/run");
     options_.name = "test";
     options_.directory = "/spill/test";
