@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <boost/json.hpp>
+#include <cerrno>
 #include <iostream>
 
 #include "edge-agent/cli/command.h"
@@ -18,9 +19,13 @@ namespace json = boost::json;
 constexpr std::size_t kStatusBytesMax = 64 << 20;
 
 /// Whether a process holds the lock; only asks, so that a starting agent is never in the way.
-bool is_locked(const std::string& path) {
+core::Result<bool> is_locked(const std::string& path) {
   const int descriptor = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
-  if (descriptor < 0) return false;
+  if (descriptor < 0 && errno == ENOENT) return false;
+  // Another user's agent may well be running: "no" would be a lie.
+  if (descriptor < 0) {
+    return core::fail_errno(errno, "cannot tell whether an agent is running: opening " + path);
+  }
   struct flock lock {};
   lock.l_type = F_WRLCK;
   lock.l_whence = SEEK_SET;
@@ -89,8 +94,9 @@ int run_status(const Directories& directories, bool as_json) {
     return report(kNo, "no queue directory at " + queue_dir +
                            ": no agent has run here; start one, or give --config or --queue-dir");
   }
-  const bool running = is_locked(queue_dir + "/agent.lock");
-  const json::object status{{"running", running},
+  const auto running = is_locked(queue_dir + "/agent.lock");
+  if (!running) return report(running.error());
+  const json::object status{{"running", *running},
                             {"queue_dir", queue_dir},
                             {"spill_dir", config->gateway.spill_dir},
                             {"agent", read_object(queue_dir + "/agent.status")},
@@ -101,7 +107,7 @@ int run_status(const Directories& directories, bool as_json) {
   } else {
     std::cout << status_text(status);
   }
-  return running ? kDone : kNo;
+  return *running ? kDone : kNo;
 }
 
 }  // namespace

@@ -25,6 +25,10 @@ namespace bip = boost::interprocess;
 using core::ErrorCode;
 using core::Result;
 
+/// No lane gets as far in a lifetime of its machine: where a position starts below, adding a lap to
+/// it cannot wrap, and every database holds it.
+constexpr std::uint64_t kPositionLimit = 1ULL << 62;
+
 /// Opens a lane without following, blocking on, or creating anything: what stands there is somebody
 /// else's doing.
 Result<Descriptor> open_lane(const std::string& path, std::uint64_t& size) {
@@ -135,6 +139,9 @@ Result<void> MappedLaneReader::resume(std::uint64_t spilled_end) {
   if (spilled_end % core::kFrameAlignment != 0) rule = "the spill's lane end is no frame's end";
   if (spilled_end > consumed && spilled_end - consumed > capacity_) {
     rule = "its consumed word is more than a lap behind the spill";
+  }
+  if (consumed >= kPositionLimit || spilled_end >= kPositionLimit) {
+    rule = "its position is beyond what any lane reaches";
   }
   if (rule != nullptr) return core::fail(ErrorCode::kCorrupt, "lane " + path_ + ": " + rule);
   position_ = std::max(consumed, spilled_end);

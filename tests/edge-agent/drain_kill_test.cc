@@ -88,6 +88,26 @@ TEST(DrainKilledAtEveryStep, LosesAndDoublesNothing) {
   }
 }
 
+TEST(DrainOfADyingProducer, TakesWhatWasCommittedBetweenTheLastWalkAndTheQuestion) {
+  SimEnv env(1);
+  env.set_volatile_root("/run");
+  FakeLanes lanes;
+  lanes.add("t", "p");
+  lanes.file("t").put("first");
+  lanes.file("t").last_record = "last";
+  lanes.file("t").gone = true;
+  auto stream = open_stream(env);
+  ASSERT_TRUE(stream) << stream.error().message;
+  Drain drain(lanes, {{stream->get(), {"#"}, kSyncIntervalNs}}, {});
+  for (int i = 0; i < 10; ++i) {
+    env.advance_ns(200'000'000);
+    static_cast<void>(drain.step(now_of(env)));
+    for (auto& order : drain.take_orders()) drain.finish(order, order.run(), now_of(env));
+  }
+  EXPECT_EQ(drain.lanes().size(), 0U);
+  EXPECT_EQ(read_contents(env, "/spill/s")["p"], (std::vector<std::string>{"first", "last"}));
+}
+
 TEST(DrainCutFromPowerAtEveryStep, KeepsWhatItCalledPowerSafe) {
   const std::uint64_t steps = steps_of_a_whole_run();
   for (std::uint64_t at = 0; at < steps; ++at) {

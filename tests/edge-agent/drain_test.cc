@@ -177,8 +177,13 @@ TEST_F(DrainFixture, AFullStreamStopsItsLanesAndNoOther) {
 
 TEST_F(DrainFixture, PowerSafeIsSaidOnlyAfterASyncThatCoversIt) {
   start({{"all", {"#"}}});
-  Producer producer;
+  Producer producer, late;
   open(producer, "t", "p");
+  open(late, "t", "late");
+  const auto lane_of = [this](const std::string& name) -> const Lane& {
+    const auto& lanes = drain_->lanes();
+    return lanes.at(0).producer == name ? lanes.at(0) : lanes.at(1);
+  };
   ASSERT_EQ(put(producer, "1"), Status::kOk);
   Status answer = Status::kSystem;
   std::thread waiter([&] {
@@ -199,10 +204,14 @@ TEST_F(DrainFixture, PowerSafeIsSaidOnlyAfterASyncThatCoversIt) {
     }
   }
   EXPECT_EQ(syncs.size(), 1U);
+  // This one reaches the stream while the sync is under way, so that sync does not cover it.
+  EXPECT_EQ(put(late, "2"), Status::kOk);
   for (int i = 0; i < 10; ++i) static_cast<void>(step());
-  EXPECT_EQ(drain_->lanes().at(0).durable, 0U) << "said before the sync had returned";
+  EXPECT_EQ(lane_of("p").durable, 0U) << "said before the sync had returned";
   for (const auto& order : syncs) drain_->finish(order, order.run(), now());
-  EXPECT_GT(drain_->lanes().at(0).durable, 0U);
+  EXPECT_GT(lane_of("p").durable, 0U);
+  EXPECT_GT(lane_of("late").reader->position(), 0U);
+  EXPECT_EQ(lane_of("late").durable, 0U) << "said by a sync that was planned before";
   waiter.join();
   EXPECT_EQ(answer, Status::kOk);
 }

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "edge-agent/drain/lane_source.h"
@@ -19,6 +20,7 @@ struct FakeLaneFile {
   std::uint64_t consumed = 0;
   std::uint64_t durable = 0;
   bool gone = false;
+  std::string last_record;  // committed just before the producer is asked for, and gone
 
   void put(const std::string& record) {
     const format::FrameHeader header(static_cast<std::uint32_t>(record.size()) + 1, 0, 0, 0);
@@ -69,7 +71,10 @@ class FakeLaneReader final : public shm::LaneReader {
   std::uint64_t rejected() const override { return 0; }
   std::uint64_t flush_wanted() const override { return 0; }
   bool fencing() const override { return false; }
-  bool producer_gone() override { return file_.gone; }
+  bool producer_gone() override {
+    if (!file_.last_record.empty()) file_.put(std::exchange(file_.last_record, {}));
+    return file_.gone;
+  }
   void set_stream_full(bool) override {}
   void set_quarantined() override {}
 

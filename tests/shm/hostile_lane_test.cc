@@ -132,6 +132,19 @@ TEST_F(HostileLane, BrokenCommitWordsAreNamed) {
   EXPECT_EQ(rule_of(0xFFFF'FFFF, 0), "padding without a record behind it");
 }
 
+TEST_F(HostileLane, APositionAtTheEndOfNumbersIsRefused) {
+  constexpr std::size_t kConsumedAt = 4224;
+  poke_word(kSmallLane - 32, 17);  // the frame behind which the position would wrap
+  for (const std::uint64_t consumed : {~std::uint64_t{0} - 31, std::uint64_t{1} << 62}) {
+    poke(kConsumedAt, core::bytes_of(consumed));
+    auto reader = shm::LaneReader::attach(path_);
+    ASSERT_TRUE(reader);
+    const auto resumed = (*reader)->resume(0);
+    ASSERT_FALSE(resumed) << consumed;
+    EXPECT_EQ(resumed.error().code, core::ErrorCode::kCorrupt);
+  }
+}
+
 TEST_F(HostileLane, AFramePastTheRingsEndIsNamed) {
   // Three frames of 4 KiB, then one that would need more than is left.
   for (std::size_t at = 0; at < 3; ++at) poke_word(at * 4096, 4096 - 16 + 1);
