@@ -2,7 +2,6 @@
 
 #include <unistd.h>
 
-#include <array>
 #include <cstring>
 
 #include "core/format/checksum.h"
@@ -133,24 +132,6 @@ void JournalFile::set_durable(std::uint64_t offset) {
 void JournalFile::set_suspect(bool suspect) {
   const std::uint32_t word = suspect ? 1 : 0;
   map_->write(kSuspectAt, bytes_of(word));
-}
-
-Result<void> refuse_newer(env::Env& env, const std::string& path, std::uint64_t magic,
-                          std::uint64_t at) {
-  auto file = env.open(path, env::OpenMode::kRead);
-  if (!file && file.error().code == ErrorCode::kNotFound) return {};
-  if (!file) return tl::unexpected(std::move(file).error());
-  std::array<std::byte, 12> start{};
-  SPILLWAY_TRY(got, (*file)->read(at, start));
-  std::uint64_t found = 0;
-  std::uint32_t version = 0;
-  std::memcpy(&found, start.data(), sizeof(found));
-  std::memcpy(&version, start.data() + sizeof(found), sizeof(version));
-  if (got < start.size() || found != magic || version <= kFormatVersion) return {};
-  return fail(ErrorCode::kNewerVersion,
-              path + " is of format version " + std::to_string(version) + ", newer than " +
-                  std::to_string(kFormatVersion) +
-                  ", which this program knows: install the newer Spillway; nothing was changed");
 }
 
 }  // namespace spillway::core

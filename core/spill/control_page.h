@@ -69,9 +69,4 @@ class JournalFile {
   std::optional<format::JournalPage> found_;
 };
 
-/// Reads the version of a small file that begins with `magic` and a u32 version. kNewerVersion
-/// names the file; an absent file or foreign bytes are fine here.
-[[nodiscard]] Result<void> refuse_newer(env::Env& env, const std::string& path, std::uint64_t magic,
-                                        std::uint64_t at);
-
 }  // namespace spillway::core

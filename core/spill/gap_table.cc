@@ -33,19 +33,14 @@ Gap gap_of(std::span<const std::byte> bytes) {
 }
 
 /// Nothing if the table is not valid.
-Result<std::optional<Table>> read_table(const env::File& file, const std::string& path,
-                                        std::uint64_t index) {
+Result<std::optional<Table>> read_table(const env::File& file, std::uint64_t index) {
   const std::optional<Table> none;
   std::vector<std::byte> bytes(static_cast<std::size_t>(kTableBytes));
   SPILLWAY_TRY(got, file.read(index * kTableBytes, bytes));
   format::GapTableHeader header;
   std::memcpy(&header, bytes.data(), sizeof(header));
-  if (got < sizeof(header) || header.magic() != kGapMagic || header.version() == 0) return none;
-  if (header.version() > kFormatVersion) {
-    return fail(ErrorCode::kNewerVersion,
-                path + " was written by a newer version of Spillway (format " +
-                    std::to_string(header.version()) +
-                    "): install that version or a later one; nothing was changed");
+  if (got < sizeof(header) || header.magic() != kGapMagic || header.version() != kFormatVersion) {
+    return none;
   }
   if (header.count() > GapTable::kEntriesMax) return none;
   const std::size_t size = static_cast<std::size_t>(header.count()) * kEntryBytes;
@@ -60,10 +55,10 @@ Result<std::optional<Table>> read_table(const env::File& file, const std::string
   return std::optional<Table>(std::move(table));
 }
 
-Result<Table> read_newest(const env::File& file, const std::string& path) {
+Result<Table> read_newest(const env::File& file) {
   Table newest;
   for (std::uint64_t index = 0; index < 2; ++index) {
-    SPILLWAY_TRY(table, read_table(file, path, index));
+    SPILLWAY_TRY(table, read_table(file, index));
     if (table && table->sequence > newest.sequence) newest = std::move(*table);
   }
   return newest;
@@ -177,7 +172,7 @@ std::string_view name_of(format::GapReason reason) {
 
 Result<std::unique_ptr<GapTable>> GapTable::open(env::Env& env, const std::string& path) {
   SPILLWAY_TRY(file, env.open(path, env::OpenMode::kOpenOrCreate));
-  SPILLWAY_TRY(table, read_newest(*file, path));
+  SPILLWAY_TRY(table, read_newest(*file));
   SPILLWAY_TRY(size, file->size());
   if (size < kFileBytes) {
     SPILLWAY_CHECKED(file->allocate(kFileBytes));
@@ -196,7 +191,7 @@ Result<std::vector<Gap>> GapTable::load(env::Env& env, const std::string& path) 
   auto file = env.open(path, env::OpenMode::kRead);
   if (!file && file.error().code == ErrorCode::kNotFound) return std::vector<Gap>{};
   if (!file) return tl::unexpected(std::move(file).error());
-  SPILLWAY_TRY(table, read_newest(**file, path));
+  SPILLWAY_TRY(table, read_newest(**file));
   return std::move(table.gaps);
 }
 

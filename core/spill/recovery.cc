@@ -9,11 +9,11 @@ namespace spillway::core {
 
 namespace {
 
-/// True if nothing was ever written where the first block stands.
-Result<bool> is_blank(env::Env& env, const SegmentInfo& info) {
+/// True if nothing was ever written where a block would stand.
+Result<bool> is_blank_at(env::Env& env, const SegmentInfo& info, std::uint64_t position) {
   SPILLWAY_TRY(file, env.open(info.path, env::OpenMode::kRead));
   std::array<std::byte, kBlockHeaderBytes> first{};
-  SPILLWAY_TRY(got, file->read(kSegmentHeaderBytes, first));
+  SPILLWAY_TRY(got, file->read(position, first));
   return std::all_of(first.begin(), first.begin() + static_cast<std::ptrdiff_t>(got),
                      [](std::byte byte) { return byte == std::byte{0}; });
 }
@@ -22,7 +22,7 @@ Result<void> drop_unreadable_newest(env::Env& env, const std::string& directory,
                                     FoundStream& found) {
   while (!found.segments.empty() && !found.segments.back().readable) {
     const SegmentInfo newest = found.segments.back();
-    SPILLWAY_TRY(blank, is_blank(env, newest));
+    SPILLWAY_TRY(blank, is_blank_at(env, newest, kSegmentHeaderBytes));
     if (blank) {
       SPILLWAY_CHECKED(env.remove(newest.path));
     } else {
@@ -55,19 +55,20 @@ Result<bool> scan_segment(env::Env& env, FoundStream& found, std::size_t index) 
     found.next_offset = scan.next_offset();
     found.tail = scan.position();
     found.sealed = scan.sealed();
+    // Both places where the walk would have looked for a record.
+    SPILLWAY_TRY(blank, is_blank_at(env, info, found.tail));
+    SPILLWAY_TRY(page_blank, is_blank_at(env, info, round_up(found.tail, kPageBytes)));
+    found.last_is_blank = !any_data && !found.sealed && blank && page_blank;
   }
   return any_data;
 }
 
 }  // namespace
 
-Result<void> refuse_newer_files(env::Env& env, const StreamOptions& options) {
+Result<void> refuse_newer_segments(env::Env& env, const StreamOptions& options) {
   SPILLWAY_TRY(there, env.exists(options.directory));
-  if (!there) return {};
-  SPILLWAY_CHECKED(list_segments(env, options.directory));
-  SPILLWAY_CHECKED(refuse_newer(env, join(options.directory, kControlName), kControlMagic, 0));
-  SPILLWAY_CHECKED(GapTable::load(env, join(options.directory, kGapsName)));
-  return refuse_newer(env, options.journal_page_path, kJournalMagic, 0);
+  if (there) SPILLWAY_CHECKED(list_segments(env, options.directory));
+  return {};
 }
 
 Result<FoundStream> find_stream(env::Env& env, const std::string& directory) {

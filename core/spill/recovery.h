@@ -30,11 +30,13 @@ struct FoundStream {
   std::uint64_t lost_until =
       0;                // a segment that was set aside begins here: nothing below is still to come
   bool sealed = false;  // the last segment is
-  std::string damage;   // what was set aside
+  bool last_is_blank = false;  // no record was ever written into the last segment
+  std::string damage;          // what was set aside
 };
 
-/// Refuses (kNewerVersion) before anything is touched.
-[[nodiscard]] Result<void> refuse_newer_files(env::Env& env, const StreamOptions& options);
+/// Refuses (kNewerVersion) before anything is touched. Only segments tell: a newer version begins a segment of its own before it
+/// writes anything else, and a power cut can put any version number into a page that was being rewritten.
+[[nodiscard]] Result<void> refuse_newer_segments(env::Env& env, const StreamOptions& options);
 [[nodiscard]] Result<FoundStream> find_stream(env::Env& env, const std::string& directory);
 
 struct JournalDecision {

@@ -71,7 +71,7 @@ Result<void> StreamImpl::settle_spare() {
 
 Result<void> StreamImpl::start() {
   SPILLWAY_CHECKED(check_options());
-  SPILLWAY_CHECKED(refuse_newer_files(env_, options_));
+  SPILLWAY_CHECKED(refuse_newer_segments(env_, options_));
   SPILLWAY_CHECKED(open_files());
   SPILLWAY_CHECKED(settle_spare());
   SPILLWAY_TRY(found, find_stream(env_, options_.directory));
@@ -141,9 +141,14 @@ Result<void> StreamImpl::begin_new_journal(const FoundStream& found,
   next_offset_ = decision.next_offset;
   // An offset that was once written down as dropped is never given to a record.
   for (const Gap& gap : gaps_->all()) next_offset_ = std::max(next_offset_, gap.next_offset);
-  if (!segments_.empty()) {
+  if (!segments_.empty()) journal_.sequence = segments_.back().header.journal_sequence() + 1;
+  if (found.last_is_blank && found.next_offset == next_offset_) {
+    // Or each boot without a record would take a segment's room, and drop the oldest for it in the end.
+    SPILLWAY_CHECKED(env_.remove(segments_.back().path));
+    SPILLWAY_CHECKED(env_.sync_directory(options_.directory));
+    segments_.pop_back();
+  } else if (!segments_.empty()) {
     const SegmentInfo last = segments_.back();
-    journal_.sequence = last.header.journal_sequence() + 1;
     // Within one boot the last segment may never have been synced.
     SPILLWAY_TRY(file, env_.open(last.path, env::OpenMode::kReadWrite));
     SPILLWAY_CHECKED(file->sync_data());

@@ -83,12 +83,9 @@ std::optional<std::size_t> FileStreamReader::choose() const {
     const SegmentInfo& info = segments_[i];
     if (!info.readable || (behind_ && info.sequence <= behind_->sequence)) continue;
     const bool holds = info.base_offset <= position_;
-    if (holds || !best) {
-      best = i;
-    } else if (segments_[*best].base_offset > position_ &&
-               info.base_offset <= segments_[*best].base_offset) {
-      best = i;
-    }
+    const bool nearer = best && segments_[*best].base_offset > position_ &&
+                        info.base_offset <= segments_[*best].base_offset;
+    if (holds || nearer || !best) best = i;
   }
   return best;
 }
@@ -231,7 +228,8 @@ Result<std::vector<JournalRange>> FileStreamReader::journals() {
 
 }  // namespace
 
-Result<std::unique_ptr<StreamReader>> StreamReader::open(env::Env& env, std::string directory) {
+Result<std::unique_ptr<StreamReader>> StreamReader::open(env::Env& env,
+                                                         const std::string& directory) {
   auto reader = std::make_unique<FileStreamReader>(env, directory);
   auto oldest = reader->oldest_offset();
   if (!oldest && oldest.error().code == ErrorCode::kNotFound) {

@@ -49,19 +49,19 @@ TEST_P(RecoveryTest, AfterAPowerCutAtAnyStepWhatWasPowerSafeIsThereAndNoIdentity
     World world(GetParam(), step);
     run_until(world, step);
     world.restart(true);
-    ASSERT_TRUE(world.open());
+    ASSERT_TRUE(world.open()) << world.last_error();
     world.check(true);
     for (int i = 0; i < 6; ++i) world.append(2, 5000);
     world.ship();
     // A second cut soon after the first, with nothing synced since.
     world.restart(true);
-    ASSERT_TRUE(world.open());
+    ASSERT_TRUE(world.open()) << world.last_error();
     world.check(true);
     for (int i = 0; i < 3; ++i) world.append(2, 500);
     world.sync();
     world.ship();
     world.restart(true);
-    ASSERT_TRUE(world.open());
+    ASSERT_TRUE(world.open()) << world.last_error();
     world.check(true);
     EXPECT_EQ(world.conflicts(), 0U);
   }
@@ -77,17 +77,17 @@ TEST_P(RecoveryTest, AfterAKillAtAnyStepEverythingAppendedIsThereAndTheJournalGo
     run_until(world, step);
     const Uuid journal = world.journal();
     world.restart(false);
-    ASSERT_TRUE(world.open());
+    ASSERT_TRUE(world.open()) << world.last_error();
     world.check(false);
     EXPECT_TRUE(journal.is_nil() || world.journal() == journal);
     for (int i = 0; i < 4; ++i) world.append(2, 5000);
     world.ship();
     world.restart(false);
-    ASSERT_TRUE(world.open());
+    ASSERT_TRUE(world.open()) << world.last_error();
     world.check(false);
     world.sync();
     world.restart(true);
-    ASSERT_TRUE(world.open());
+    ASSERT_TRUE(world.open()) << world.last_error();
     world.check(true);
     EXPECT_EQ(world.conflicts(), 0U);
   }
@@ -104,12 +104,12 @@ TEST_P(RecoveryTest, AnErrorAtAnyStepLosesNothingThatWasCalledSafe) {
     if (world.open()) world.run_script();
     world.close_handles();
     world.restart(false);
-    ASSERT_TRUE(world.open());
+    ASSERT_TRUE(world.open()) << world.last_error();
     world.check(false);
     world.sync();
     world.append(1, 100);
     world.restart(true);
-    ASSERT_TRUE(world.open());
+    ASSERT_TRUE(world.open()) << world.last_error();
     world.check(true);
     EXPECT_EQ(world.conflicts(), 0U);
   }
@@ -117,7 +117,7 @@ TEST_P(RecoveryTest, AnErrorAtAnyStepLosesNothingThatWasCalledSafe) {
 
 TEST_P(RecoveryTest, WhileSyncsFailNothingIsCalledPowerSafeAndItRecoversByItself) {
   World world(GetParam());
-  ASSERT_TRUE(world.open());
+  ASSERT_TRUE(world.open()) << world.last_error();
   for (int i = 0; i < 5; ++i) world.append(2, 1000);
   world.sync();
   for (int i = 0; i < 5; ++i) world.append(2, 1000);
@@ -135,14 +135,14 @@ TEST_P(RecoveryTest, WhileSyncsFailNothingIsCalledPowerSafeAndItRecoversByItself
   world.sync();
   world.ship();
   world.restart(true);
-  ASSERT_TRUE(world.open());
+  ASSERT_TRUE(world.open()) << world.last_error();
   world.check(true);
   EXPECT_EQ(world.durable(), 21U);
 }
 
 TEST_P(RecoveryTest, AKillWhileSyncsFailStillLeadsToASpillThatSurvivesAPowerCut) {
   World world(GetParam());
-  ASSERT_TRUE(world.open());
+  ASSERT_TRUE(world.open()) << world.last_error();
   for (int i = 0; i < 30; ++i) world.append(2, 1000);
   world.env().fail_syncs(true);
   world.sync();
@@ -150,11 +150,11 @@ TEST_P(RecoveryTest, AKillWhileSyncsFailStillLeadsToASpillThatSurvivesAPowerCut)
   EXPECT_FALSE(world.open()) << "the disk still fails";
   world.env().fail_syncs(false);
   world.restart(false);
-  ASSERT_TRUE(world.open());
+  ASSERT_TRUE(world.open()) << world.last_error();
   world.check(false);
   EXPECT_EQ(world.durable(), 60U);
   world.restart(true);
-  ASSERT_TRUE(world.open());
+  ASSERT_TRUE(world.open()) << world.last_error();
   world.check(true);
   EXPECT_GE(world.stream()->next_offset(), 60U);
 }

@@ -36,6 +36,7 @@ class World {
   [[nodiscard]] std::uint64_t durable() const { return durable_; }
   [[nodiscard]] std::uint64_t conflicts() const { return conflicts_; }
   [[nodiscard]] std::uint64_t errors() const { return errors_; }
+  [[nodiscard]] const std::string& last_error() const { return last_error_; }
   [[nodiscard]] const Uuid& journal() const { return journal_; }
 
   /// Opens the stream; an error counts and is no more than that.
@@ -181,6 +182,7 @@ class World {
   bool note(const Result<T>& result) {
     if (result) return true;
     EXPECT_FALSE(result.error().message.empty());
+    last_error_ = result.error().message;
     ++errors_;
     return false;
   }
@@ -265,6 +267,7 @@ class World {
   std::uint64_t history_ = 0;
   std::uint64_t conflicts_ = 0;
   std::uint64_t errors_ = 0;
+  std::string last_error_;
 };
 
 }  // namespace spillway::core::testing

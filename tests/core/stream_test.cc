@@ -206,6 +206,37 @@ TEST_F(StreamTest, ANewerSegmentIsRefusedAndNothingIsTouched) {
   EXPECT_EQ(StreamReader::open(env_, options_.directory).error().code, ErrorCode::kNewerVersion);
 }
 
+TEST_F(StreamTest, BootsWithoutARecordCostTheBacklogNothing) {
+  open();
+  fill(10, 100);
+  value_of(stream_->close());
+  for (int boot = 0; boot < 40; ++boot) {
+    stream_.reset();
+    std::filesystem::remove(options_.journal_page_path);
+    open();
+    EXPECT_TRUE(stream_->recovery().new_journal);
+  }
+  EXPECT_EQ(stream_->held_bytes(), 2 * options_.segment_bytes);
+  EXPECT_TRUE(stream_->gaps().all().empty());
+  fill(5, 100);
+  EXPECT_EQ(read_all(env_, options_.directory).records.size(), 15U);
+}
+
+TEST_F(StreamTest, APageTornByAPowerCutIsNoReasonToRefuseTheStream) {
+  open();
+  fill(10, 100);
+  value_of(stream_->close());
+  stream_.reset();
+  // The magic was written, the rest of the sector was destroyed: any version may stand there.
+  for (const std::string& path : {options_.directory + "/control", options_.directory + "/gaps"}) {
+    auto file = value_of(env_.open(path, env::OpenMode::kReadWrite));
+    value_of(file->write(8, bytes_of(std::uint64_t{0xE023'1234'DEAD'BEEF})));
+  }
+  open();
+  EXPECT_EQ(stream_->next_offset(), 10U);
+  EXPECT_EQ(read_all(env_, options_.directory).records.size(), 10U);
+}
+
 TEST_F(StreamTest, DropOldestKeepsTheQuotaAndWritesDownWhatWent) {
   open();
   for (int i = 0; i < 40; ++i) {

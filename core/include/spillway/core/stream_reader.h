@@ -53,7 +53,7 @@ class StreamReader {
  public:
   /// `directory` is <spill_dir>/<stream>. kNotFound with a hint if there is none.
   [[nodiscard]] static Result<std::unique_ptr<StreamReader>> open(env::Env& env,
-                                                                  std::string directory);
+                                                                  const std::string& directory);
   virtual ~StreamReader() = default;
 
   /// Goes to the segment that holds `offset` (or to the oldest). The next items are the segment's
