@@ -64,6 +64,8 @@ def one_world(binaries, seed, kills):
                               "lanes": world.live_lanes()}), file=sys.stderr)  # fmt: skip
             raise
         report = check(world.inbox, world.tallies, {"kills": counts})
+        if broken_promises(report):
+            print(f"--- agent (seed {seed})\n{world.agent.log_tail(200)}", file=sys.stderr)
     return report
 
 
