@@ -7,7 +7,6 @@ namespace spillway::consumer {
 
 using core::Error;
 using core::ErrorCode;
-using core::fail;
 using core::Result;
 using format::BlockKind;
 using uplink::kOffsetLimit;
