@@ -125,7 +125,7 @@ class SimFile final : public File {
 
   [[nodiscard]] Result<void> sync_data() override {
     SPILLWAY_CHECKED(check_life("syncing "));
-    const Result<void> step = state_->begin_step(SimStep::kSyncData);
+    Result<void> step = state_->begin_step(SimStep::kSyncData);
     if (step && !state_->syncs_fail) {
       inode_->sync();
       return {};

@@ -39,8 +39,7 @@ Status read_boot_id(std::uint8_t* bytes) {
     const int digit = digit_of(c);
     if (digit < 0) continue;
     if (digits == 32) break;
-    std::uint8_t& byte = bytes[digits / 2];
-    byte = static_cast<std::uint8_t>(byte << 4 | digit);
+    bytes[digits / 2] = static_cast<std::uint8_t>(bytes[digits / 2] << 4 | digit);
     ++digits;
   }
   return Status::kOk;

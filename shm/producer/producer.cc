@@ -28,7 +28,7 @@ namespace {
 using Word = core::Atomic<std::uint32_t>;
 
 /// Stands in for the doorbell's word while there is no control page: nobody ever stores to it.
-constinit const Word no_bell{0};
+constinit const Word kNoBell{0};
 
 /// Longest sleep between two looks at the agent's line (rule 7): an agent that died cannot hold a
 /// producer longer.
@@ -112,7 +112,7 @@ Status Producer::open(const char* queue_dir, const char* topic, const ProducerOp
   lane_id_ = lane.lane_id;
   fd_ = lane.fd;
   queue_fd_ = queue_fd;
-  armed_ = &no_bell;
+  armed_ = &kNoBell;
   status = shm::ForkGuard::add(*this);
   if (status != Status::kOk) {
     forget();
@@ -145,7 +145,7 @@ void Producer::forget() {
   position_ = consumed_seen_ = capacity_ = 0;
   record_max_ = claimed_size_ = claimed_skip_ = 0;
   claimed_ = nullptr;
-  armed_ = &no_bell;
+  armed_ = &kNoBell;
   fencing_ = false;
   lane_ = nullptr;
   bell_ = nullptr;
