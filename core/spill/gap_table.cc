@@ -155,7 +155,7 @@ class FileGapTable final : public GapTable {
 std::string_view name_of(format::GapReason reason) {
   switch (reason) {
     case format::GapReason::none:
-      return "released";
+      return "not held";
     case format::GapReason::quota:
       return "quota";
     case format::GapReason::age:

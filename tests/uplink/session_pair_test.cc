@@ -184,7 +184,7 @@ TEST(SessionPair, AGapIsReportedWithItsReasonAndTheRestArrives) {
   EXPECT_EQ(contents.rows.size(), 80U);
   std::uint64_t missing = 0;
   for (const auto& gap : contents.gaps) {
-    EXPECT_EQ(consumer::gap_reason_text(gap.reason), "quota");
+    EXPECT_EQ(gap.reason, static_cast<std::uint8_t>(format::GapReason::quota));
     missing += gap.next_offset - gap.first_offset;
   }
   EXPECT_EQ(missing, 20U);

@@ -82,9 +82,6 @@ struct InboxBatch {
   std::optional<std::uint64_t> ack_offset;
 };
 
-/// "quota", "damage" ... as the gap table's words; "unknown" for what this version does not know.
-[[nodiscard]] std::string_view gap_reason_text(std::uint8_t reason);
-
 class Inbox {
  public:
   Inbox() = default;

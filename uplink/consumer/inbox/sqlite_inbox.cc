@@ -3,6 +3,7 @@
 #include <cinttypes>
 #include <cstdio>
 
+#include "spillway/core/gap_table.h"
 #include "uplink/consumer/inbox/sqlite_schema.h"
 #include "uplink/consumer/inbox/sqlite_statement.h"
 
@@ -172,7 +173,7 @@ Result<void> SqliteInbox::insert_gaps(const InboxBatch& batch, const KeyText& ke
     key.bind(row);
     row.bind(4, gap.first_offset);
     row.bind(5, gap.next_offset);
-    row.bind(6, gap_reason_text(gap.reason));
+    row.bind(6, core::name_of(static_cast<format::GapReason>(gap.reason)));
     row.bind(7, batch.received_at_ns);
     SPILLWAY_CHECKED(row.run());
   }

@@ -122,7 +122,7 @@ class Stream {
 
   /// Copies the run into the spill, checks the copy, and publishes it: process-safe when this
   /// returns. kCorrupt: the run is not a run of frames (nothing was published; the lane is
-  /// hostile). kFull: quota with reject-new, or disk full. kIo: the stream has failed; see reopen.
+  /// hostile). kFull: quota with reject-new, or disk full. kIo: it has failed until collect() succeeds.
   [[nodiscard]] virtual Result<Appended> append(const FrameRun& run) = 0;
   /// Writes a clock block (after each step of the wall clock).
   [[nodiscard]] virtual Result<void> append_clock() = 0;
