@@ -156,7 +156,8 @@ SPILLWAY_PIN(LaneProducerLine, flush_wanted_, 8);
 SPILLWAY_PIN(LaneProducerLine, waiting_, 16);
 SPILLWAY_PIN(LaneProducerLine, closing_, 20);
 SPILLWAY_PIN(LaneProducerLine, fencing_, 24);
-SPILLWAY_PIN(LaneProducerLine, reserved_, 28);
+SPILLWAY_PIN(LaneProducerLine, rung_, 28);
+SPILLWAY_PIN(LaneProducerLine, reserved_, 32);
 
 // LaneAgentLine
 SPILLWAY_PIN(LaneAgentLine, consumed_, 0);
@@ -173,7 +174,8 @@ SPILLWAY_PIN(QueueControl, agent_pid_, 12);
 SPILLWAY_PIN(QueueControl, boot_id_, 16);
 SPILLWAY_PIN(QueueControl, reserved_, 32);
 SPILLWAY_PIN(QueueControl, armed_, 128);
-SPILLWAY_PIN(QueueControl, reserved_tail_, 132);
+SPILLWAY_PIN(QueueControl, armings_, 132);
+SPILLWAY_PIN(QueueControl, reserved_tail_, 136);
 
 #undef SPILLWAY_PIN
 

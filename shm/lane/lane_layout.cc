@@ -22,12 +22,14 @@ SPILLWAY_PIN(ProducerLine, LaneProducerLine, flush_wanted);
 SPILLWAY_PIN(ProducerLine, LaneProducerLine, waiting);
 SPILLWAY_PIN(ProducerLine, LaneProducerLine, closing);
 SPILLWAY_PIN(ProducerLine, LaneProducerLine, fencing);
+SPILLWAY_PIN(ProducerLine, LaneProducerLine, rung);
 SPILLWAY_PIN(AgentLine, LaneAgentLine, consumed);
 SPILLWAY_PIN(AgentLine, LaneAgentLine, durable);
 SPILLWAY_PIN(AgentLine, LaneAgentLine, event);
 SPILLWAY_PIN(AgentLine, LaneAgentLine, quarantined);
 SPILLWAY_PIN(AgentLine, LaneAgentLine, stream_full);
 template struct Pin<format::QueueControl, kArmedOffset, offsetof(format::QueueControl, armed_)>;
+template struct Pin<format::QueueControl, kArmingsOffset, offsetof(format::QueueControl, armings_)>;
 
 #undef SPILLWAY_PIN
 

@@ -29,6 +29,7 @@ inline constexpr std::uint32_t kRecordBytesDefault = 64U * 1024;
 inline constexpr std::uint32_t kHalfLaneReserve = 32;
 inline constexpr std::size_t kControlBytes = 4096;
 inline constexpr std::size_t kArmedOffset = 128;
+inline constexpr std::size_t kArmingsOffset = 132;
 
 struct ProducerLine {
   core::Atomic<std::uint64_t> rejected;
@@ -36,7 +37,8 @@ struct ProducerLine {
   core::Atomic<std::uint32_t> waiting;
   core::Atomic<std::uint32_t> closing;
   core::Atomic<std::uint32_t> fencing;
-  std::byte reserved[100];
+  core::Atomic<std::uint32_t> rung;
+  std::byte reserved[96];
 };
 
 struct AgentLine {

@@ -92,6 +92,20 @@ spillway_status spillway_producer_put(spillway_producer* producer, const void* r
   return code_of(producer->producer.put({static_cast<const std::byte*>(record), size}));
 }
 
+spillway_status spillway_producer_put_many(spillway_producer* producer,
+                                           const spillway_bytes* records, size_t count,
+                                           size_t* accepted) {
+  if (accepted != nullptr) *accepted = 0;
+  if (producer == nullptr || (records == nullptr && count != 0)) return SPILLWAY_INVALID;
+  const auto taken = producer->producer.put_many(count, [records](std::size_t i) {
+    // No bytes, and no record: an empty one is refused.
+    const std::size_t size = records[i].data == nullptr ? 0 : records[i].size;
+    return std::span(static_cast<const std::byte*>(records[i].data), size);
+  });
+  if (accepted != nullptr) *accepted = taken.records;
+  return code_of(taken.status);
+}
+
 spillway_status spillway_producer_claim(spillway_producer* producer, size_t size, void** room) {
   if (producer == nullptr || room == nullptr) return SPILLWAY_INVALID;
   const spillway::Claim claim = producer->producer.claim(size);

@@ -15,6 +15,7 @@
 #include "core/format/checksum.h"
 #include "shm/producer/failure.h"
 #include "shm/producer/lane_identity.h"
+#include "spillway/core/step.h"
 
 namespace spillway::shm {
 
@@ -50,10 +51,13 @@ Status fill_file(LaneFile& lane, const char* path) {
   const std::size_t bytes = file_bytes(lane.capacity);
   if (fchmod(lane.fd, kLaneMode) != 0)
     return failed_call(errno, "cannot set the mode of a lane in", path);
+  SPILLWAY_STEP("lane_file.mode_set");
   if (!lock_file(lane.fd)) return failed_call(errno, "cannot lock a new lane in", path);
+  SPILLWAY_STEP("lane_file.locked");
   if (const int error = posix_fallocate(lane.fd, 0, static_cast<off_t>(bytes)); error != 0) {
     return failed_call(error, "cannot reserve a lane in", path);
   }
+  SPILLWAY_STEP("lane_file.reserved");
   void* address = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, lane.fd, 0);
   if (address == MAP_FAILED) return failed_call(errno, "cannot map a lane in", path);
   lane.mapping = static_cast<LaneMapping*>(address);
@@ -74,7 +78,9 @@ void write_header(LaneFile& lane, const format::LaneIdentity& identity, bool fen
   const std::span<const std::byte> all(reinterpret_cast<const std::byte*>(&header), sizeof header);
   header.mutate_checksum(core::xxh3(all.subspan(kUncheckedHeaderBytes), 0));
   std::memcpy(lane.mapping->page0, &header, sizeof header);
+  SPILLWAY_STEP("lane_file.header_written");
   lane.mapping->producer.fencing.store(fencing ? 1 : 0, std::memory_order_relaxed);
+  SPILLWAY_STEP("lane_file.fencing");
 }
 
 /// Names sort by the time of making, so that a listing is already in the order in which lanes are
@@ -124,10 +130,14 @@ Status make_lane_file(int lanes_fd, const char* lanes_path, const char* topic,
   bool has_draft = false;
   lane.fd = open_unnamed(lanes_fd, draft_name, has_draft);
   if (lane.fd < 0) return failed_call(errno, "cannot make a lane in", lanes_path);
+  SPILLWAY_STEP("lane_file.made");
   status = fill_file(lane, lanes_path);
   if (status == Status::kOk) {
     write_header(lane, identity, fencing);
-    if (give_name(lanes_fd, lane.fd, draft_name, has_draft, name)) return Status::kOk;
+    if (give_name(lanes_fd, lane.fd, draft_name, has_draft, name)) {
+      SPILLWAY_STEP("lane_file.named");
+      return Status::kOk;
+    }
     status = failed_call(errno, "cannot name a lane in", lanes_path);
   }
   if (has_draft) unlinkat(lanes_fd, draft_name, 0);
@@ -138,7 +148,9 @@ Status make_lane_file(int lanes_fd, const char* lanes_path, const char* topic,
 
 void release_lane_file(LaneMapping* mapping, std::uint64_t capacity, int fd) {
   if (mapping != nullptr) munmap(mapping, file_bytes(capacity));
+  SPILLWAY_STEP("lane_file.unmapped");
   if (fd >= 0) close(fd);
+  SPILLWAY_STEP("lane_file.released");
 }
 
 }  // namespace spillway::shm

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstddef>
 #include <cstdio>
 #include <ctime>
 
@@ -20,6 +21,7 @@
 #include "shm/producer/fork_guard.h"
 #include "shm/producer/lane_file.h"
 #include "shm/producer/lane_identity.h"
+#include "spillway/core/step.h"
 
 namespace spillway {
 
@@ -33,11 +35,6 @@ constinit const Word kNoBell{0};
 /// Longest sleep between two looks at the agent's line (rule 7): an agent that died cannot hold a
 /// producer longer.
 constexpr std::uint64_t kNapNs = 100'000'000;
-/// A ring that woke nobody met an agent between its last look and its sleep: knock again, so often.
-constexpr int kRingsMax = 3;
-/// So many commits in a row may ring in vain: an agent on its way to sleep looks just like one that died in its sleep.
-constexpr std::uint32_t kRingsInVain = 8;
-constexpr std::uint32_t kRingsInVainMax = kRingsInVain + 10;  // then 1 commit in 1024 rings
 constexpr std::uint64_t kRefusalsBetweenBells = 1024;
 
 /// The agent's side of a doorbell without a fence. False: each commit of this process must fence.
@@ -104,8 +101,7 @@ Status Producer::open(const char* queue_dir, const char* topic, const ProducerOp
     return status;
   }
   lane_ = lane.mapping;
-  ring_ = lane.mapping->data();
-  capacity_ = lane.capacity;
+  ring_ = shm::RingWriter(lane.mapping->data(), lane.capacity, lane.mapping->agent.consumed);
   record_max_ = lane.record_bytes_max;
   tick_clock_ = lane.tick_clock;
   fencing_ = fencing;
@@ -121,8 +117,6 @@ Status Producer::open(const char* queue_dir, const char* topic, const ProducerOp
     return status;
   }
   attach_bell();
-  // Whatever the agent is doing, it is to find the new lane at once.
-  if (bell_ != nullptr) shm::futex_wake(*armed_);
   return Status::kOk;
 }
 
@@ -131,25 +125,22 @@ void Producer::close() {
   shm::ForkGuard::remove(*this);
   // SYNC closing: a hint only; that the producer is gone is told by its lock.
   lane_->producer.closing.store(1, std::memory_order_release);
-  if (bell_ != nullptr) {
-    shm::futex_wake(*armed_);
-    munmap(const_cast<std::byte*>(bell_), shm::kControlBytes);
-  }
-  shm::release_lane_file(lane_, capacity_, fd_);
+  SPILLWAY_STEP("producer.closing");
+  if (bell_ != nullptr) munmap(const_cast<std::byte*>(bell_), shm::kControlBytes);
+  shm::release_lane_file(lane_, ring_.capacity(), fd_);
   ::close(queue_fd_);
   forget();
 }
 
 void Producer::forget() {
-  ring_ = nullptr;
-  position_ = consumed_seen_ = capacity_ = 0;
-  record_max_ = claimed_size_ = claimed_skip_ = 0;
-  claimed_ = nullptr;
+  ring_ = shm::RingWriter();
+  record_max_ = 0;
   armed_ = &kNoBell;
   fencing_ = false;
   lane_ = nullptr;
   bell_ = nullptr;
   fd_ = queue_fd_ = -1;
+  rung_ = 0;
 }
 
 Status Producer::refusal_of(std::size_t size) const {
@@ -158,10 +149,11 @@ Status Producer::refusal_of(std::size_t size) const {
 }
 
 Claim Producer::refuse(Status status) {
-  claimed_size_ = 0;
+  ring_.forget_claim();
   if (status == Status::kFull || status == Status::kTooLarge) {
     ++rejected_;
     lane_->producer.rejected.store(rejected_, std::memory_order_relaxed);
+    SPILLWAY_STEP("producer.rejected");
   }
   if (status == Status::kFull) {
     // A producer that spins on a full lane before the agent's first start is not to pay for this
@@ -172,27 +164,22 @@ Claim Producer::refuse(Status status) {
   return Claim(status);
 }
 
-bool Producer::fits_now(std::uint64_t bytes) {
-  // SYNC consumed: pairs with the release store in LaneReader::consume; what lies before it may be
-  // written over.
-  consumed_seen_ = lane_->agent.consumed.load(std::memory_order_acquire);
-  return fits(bytes);
-}
-
 Claim Producer::claim_until(std::size_t size, TimePoint deadline) {
   if (size - 1 >= record_max_) return refuse(refusal_of(size));
   for (;;) {
     // Rule 7, mirrored: announce, barrier, look again, sleep with a bound; all of it again after
     // any return.
     lane_->producer.waiting.store(1, std::memory_order_relaxed);
+    SPILLWAY_STEP("producer.waiting");
     full_fence();
     const std::uint32_t event = lane_->agent.event.load(std::memory_order_acquire);
-    const Claim claim = try_claim(size);
+    std::byte* const room = ring_.claim(size);
     const bool set_aside = lane_->agent.quarantined.load(std::memory_order_relaxed) != 0;
     const bool late = nanoseconds_until(deadline) == 0;
-    if (claim || set_aside || late) {
+    if (room != nullptr || set_aside || late) {
       lane_->producer.waiting.store(0, std::memory_order_relaxed);
-      if (claim) return claim;
+      SPILLWAY_STEP("producer.not_waiting");
+      if (room != nullptr) return {room, size};
       const Claim refused = refuse(Status::kFull);
       return set_aside ? refused : Claim(Status::kTimeout);
     }
@@ -207,14 +194,16 @@ Status Producer::flush_until(TimePoint deadline, Level level) {
   if (!power && level != Level::kProcessSafe) return Status::kInvalid;
   const auto& reached = power ? lane_->agent.durable : lane_->agent.consumed;
   // SYNC flush_wanted: pairs with LaneReader::flush_wanted, which decides to sync early.
-  if (power) lane_->producer.flush_wanted.store(position_, std::memory_order_release);
+  if (power) lane_->producer.flush_wanted.store(ring_.position(), std::memory_order_release);
+  SPILLWAY_STEP("producer.flush_wanted");
   Status status = Status::kOk;
   for (;;) {
     lane_->producer.waiting.store(1, std::memory_order_relaxed);
+    SPILLWAY_STEP("producer.waiting");
     full_fence();
     const std::uint32_t event = lane_->agent.event.load(std::memory_order_acquire);
     // SYNC reached: pairs with the release stores in LaneReader::consume and set_durable.
-    if (reached.load(std::memory_order_acquire) >= position_) break;
+    if (reached.load(std::memory_order_acquire) >= ring_.position()) break;
     if (lane_->agent.quarantined.load(std::memory_order_relaxed) != 0) {
       status = Status::kSetAside;
       break;
@@ -226,14 +215,17 @@ Status Producer::flush_until(TimePoint deadline, Level level) {
     wait_for_agent(event, deadline);
   }
   lane_->producer.waiting.store(0, std::memory_order_relaxed);
+  SPILLWAY_STEP("producer.not_waiting");
   if (power) lane_->producer.flush_wanted.store(0, std::memory_order_relaxed);
+  SPILLWAY_STEP("producer.flush_over");
   return status;
 }
 
 void Producer::wait_for_agent(std::uint32_t event, TimePoint deadline) {
   if (bell_ == nullptr) attach_bell();
   // The agent may be asleep with this lane's records in it, or with a flush it has not seen.
-  if (armed_->load(std::memory_order_relaxed) != 0) ring_bell();
+  const std::uint32_t arming = armed_->load(std::memory_order_relaxed);
+  if (arming != 0) ring_bell(arming);
   const std::uint64_t left_ns = nanoseconds_until(deadline);
   shm::futex_wait(lane_->agent.event, event, left_ns < kNapNs ? left_ns : kNapNs);
 }
@@ -246,28 +238,20 @@ void Producer::attach_bell() {
   armed_ = reinterpret_cast<const Word*>(bell_ + shm::kArmedOffset);
 }
 
-/// Wakes the agent. One that was killed while it slept leaves its bell armed: after a few rings that woke nobody, most
-/// are left out until another agent answers the bell, so that its absence costs no call for each record.
-void Producer::ring_bell() {
-  const std::uint32_t agent = reinterpret_cast<const format::QueueControl*>(bell_)->agent_pid();
-  if (agent != rung_agent_) {
-    rung_agent_ = agent;
-    unanswered_rings_ = rings_to_skip_ = 0;
+/// Wakes the agent: once for each time that it lies down, for the event stays with the kernel until
+/// the agent has read it. One that was killed in its sleep leaves its bell armed, and costs each
+/// producer this one call.
+void Producer::ring_bell(std::uint32_t arming) {
+  if (arming == rung_) return;
+  rung_ = arming;
+  const int error = errno;
+  // Not through the mapping: the call itself is what the agent's watch reports. It wants no right
+  // but the descriptor's own, so a process that has given up its user may ring, too.
+  constexpr off_t kRungAt = shm::kProducerLineOffset + offsetof(shm::ProducerLine, rung);
+  if (pwrite(fd_, &arming, sizeof arming, kRungAt) < 0) {
+    // The agent's sleep has a bound: it comes without being called.
   }
-  if (rings_to_skip_ != 0) {
-    --rings_to_skip_;
-    return;
-  }
-  for (int i = 0; i < kRingsMax; ++i) {
-    if (shm::futex_wake(*armed_) > 0 || armed_->load(std::memory_order_relaxed) == 0) {
-      unanswered_rings_ = 0;
-      return;
-    }
-  }
-  if (unanswered_rings_ < kRingsInVainMax) ++unanswered_rings_;
-  if (unanswered_rings_ > kRingsInVain) {
-    rings_to_skip_ = (1U << (unanswered_rings_ - kRingsInVain)) - 1;
-  }
+  errno = error;
 }
 
 }  // namespace spillway

@@ -4,7 +4,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <boost/interprocess/mapped_region.hpp>
 #include <cerrno>
 #include <cstring>
@@ -14,6 +13,7 @@
 #include "shm/queue/bus_guard.h"
 #include "shm/queue/descriptor.h"
 #include "spillway/core/assert.h"
+#include "spillway/core/step.h"
 #include "spillway/fence.h"
 #include "spillway/ticks.h"
 
@@ -24,10 +24,6 @@ namespace {
 namespace bip = boost::interprocess;
 using core::ErrorCode;
 using core::Result;
-
-/// No lane gets as far in a lifetime of its machine: where a position starts below, adding a lap to
-/// it cannot wrap, and every database holds it.
-constexpr std::uint64_t kPositionLimit = 1ULL << 62;
 
 /// Opens a lane without following, blocking on, or creating anything: what stands there is somebody
 /// else's doing.
@@ -67,7 +63,8 @@ class MappedLaneReader final : public LaneReader {
         region_(std::move(region)),
         identity_(header.identity()),
         capacity_(static_cast<std::size_t>(header.capacity())),
-        record_max_(header.identity().max_record_bytes()) {}
+        ring_(lane().data(), capacity_, header.identity().max_record_bytes(),
+              lane().agent.consumed) {}
 
   [[nodiscard]] bool guard() { return guard_.guard(region_.get_address(), region_.get_size()); }
 
@@ -80,7 +77,7 @@ class MappedLaneReader final : public LaneReader {
   void consume(std::uint64_t lane_end) override;
   void set_durable(std::uint64_t lane_end) override;
 
-  [[nodiscard]] std::uint64_t position() const override { return position_; }
+  [[nodiscard]] std::uint64_t position() const override { return ring_.position(); }
   [[nodiscard]] std::uint64_t rejected() const override {
     return lane().producer.rejected.load(std::memory_order_relaxed);
   }
@@ -95,29 +92,18 @@ class MappedLaneReader final : public LaneReader {
 
   void set_stream_full(bool full) override {
     lane().agent.stream_full.store(full ? 1 : 0, std::memory_order_relaxed);
+    SPILLWAY_STEP("lane.stream_full");
   }
   void set_quarantined() override {
     lane().agent.quarantined.store(1, std::memory_order_release);
+    SPILLWAY_STEP("lane.quarantined");
     wake_producer();
   }
 
  private:
-  struct Run {
-    std::size_t bytes = 0;
-    std::size_t padding = 0;  // behind the run, to the ring's end
-    WalkEnd end = WalkEnd::kEmpty;
-    const char* rule = nullptr;
-  };
-
   [[nodiscard]] LaneMapping& lane() const {
     return *static_cast<LaneMapping*>(region_.get_address());
   }
-  [[nodiscard]] std::uint32_t commit_word(std::size_t offset) const {
-    const auto* word = reinterpret_cast<const core::Atomic<std::uint32_t>*>(lane().data() + offset);
-    // SYNC published: pairs with the release stores in Producer::commit_last.
-    return word->load(std::memory_order_acquire);
-  }
-  [[nodiscard]] Run find_run(std::size_t offset, std::uint64_t bytes_max) const;
   void answer_producer();
   void wake_producer();
 
@@ -127,89 +113,35 @@ class MappedLaneReader final : public LaneReader {
   BusGuard guard_;
   format::LaneIdentity identity_;
   std::size_t capacity_;
-  std::uint32_t record_max_;
-  std::uint64_t position_ = 0;  // = consumed, the reader's own copy
+  RingReader ring_;
   bool gone_ = false;
 };
 
 Result<void> MappedLaneReader::resume(std::uint64_t spilled_end) {
-  const std::uint64_t consumed = lane().agent.consumed.load(std::memory_order_acquire);
-  const char* rule = nullptr;
-  if (consumed % core::kFrameAlignment != 0) rule = "its consumed word is no frame's end";
-  if (spilled_end % core::kFrameAlignment != 0) rule = "the spill's lane end is no frame's end";
-  if (spilled_end > consumed && spilled_end - consumed > capacity_) {
-    rule = "its consumed word is more than a lap behind the spill";
+  if (const char* rule = ring_.resume(spilled_end)) {
+    return core::fail(ErrorCode::kCorrupt, "lane " + path_ + ": " + rule);
   }
-  if (consumed >= kPositionLimit || spilled_end >= kPositionLimit) {
-    rule = "its position is beyond what any lane reaches";
-  }
-  if (rule != nullptr) return core::fail(ErrorCode::kCorrupt, "lane " + path_ + ": " + rule);
-  position_ = std::max(consumed, spilled_end);
-  // SYNC consumed: pairs with Producer::fits_now. A producer may have waited since the last agent
-  // died.
-  lane().agent.consumed.store(position_, std::memory_order_release);
   wake_producer();
   return {};
 }
 
-MappedLaneReader::Run MappedLaneReader::find_run(std::size_t offset,
-                                                 std::uint64_t bytes_max) const {
-  std::size_t at = offset;
-  while (at < capacity_) {
-    const std::uint32_t word = commit_word(at);
-    if (word == core::kCommitNothing) return {at - offset, 0, WalkEnd::kEmpty, nullptr};
-    if (word == core::kCommitPadding) {
-      return {at - offset, capacity_ - at, WalkEnd::kBounded, nullptr};
-    }
-    const std::uint32_t record = word - 1;
-    if (record == 0) return {0, 0, WalkEnd::kDamaged, "an empty record"};
-    if (record > record_max_) {
-      return {0, 0, WalkEnd::kDamaged, "a record larger than the lane's limit"};
-    }
-    const auto frame = static_cast<std::size_t>(core::frame_bytes(record));
-    if (frame > capacity_ - at) {
-      return {0, 0, WalkEnd::kDamaged, "a frame that runs past the ring's end"};
-    }
-    if (at != offset && at - offset + frame > bytes_max) break;
-    at += frame;
-  }
-  return {at - offset, 0, WalkEnd::kBounded, nullptr};
-}
-
 Walk MappedLaneReader::walk(std::uint64_t bytes_max) {
-  const auto offset = static_cast<std::size_t>(position_ & (capacity_ - 1));
-  std::size_t first = offset;
-  std::size_t skipped = 0;
-  Run run = find_run(offset, bytes_max);
-  if (run.end != WalkEnd::kDamaged && run.bytes == 0 && run.padding != 0) {
-    // The padding's word publishes the record behind it (rule 3): go on at the ring's begin.
-    skipped = run.padding;
-    first = 0;
-    run = find_run(0, std::min<std::uint64_t>(bytes_max, offset));
-    if (run.end != WalkEnd::kDamaged && run.bytes == 0) {
-      run = {0, 0, WalkEnd::kDamaged, "padding without a record behind it"};
-    }
-  }
-  if (guard_.hit()) run = {0, 0, WalkEnd::kDamaged, "its file was truncated"};
-  const std::uint64_t length = skipped + run.bytes + run.padding;
-  if (run.end != WalkEnd::kDamaged && length > capacity_ - core::kFrameHeaderBytes) {
-    run = {0, 0, WalkEnd::kDamaged, "no free header before the consumed position"};
-  }
-  if (run.end == WalkEnd::kDamaged) return {{}, position_, WalkEnd::kDamaged, run.rule};
-  return {{lane().data() + first, run.bytes}, position_ + length, run.end, nullptr};
+  const Walk walk = ring_.walk(bytes_max);
+  if (!guard_.hit()) return walk;
+  return {{}, ring_.position(), WalkEnd::kDamaged, "its file was truncated"};
 }
 
 void MappedLaneReader::consume(std::uint64_t lane_end) {
-  SPILLWAY_ASSERT(lane_end >= position_ && lane_end - position_ <= capacity_);
-  position_ = lane_end;
-  // SYNC consumed: pairs with Producer::fits_now and Producer::flush_until.
-  lane().agent.consumed.store(lane_end, std::memory_order_release);
+  SPILLWAY_ASSERT(lane_end >= ring_.position() && lane_end - ring_.position() <= capacity_);
+  // SYNC reached: pairs with Producer::flush_until, too.
+  ring_.consume(lane_end);
   answer_producer();
 }
 
 void MappedLaneReader::set_durable(std::uint64_t lane_end) {
   // SYNC reached: pairs with Producer::flush_until.
   lane().agent.durable.store(lane_end, std::memory_order_release);
+  SPILLWAY_STEP("lane.durable");
   answer_producer();
 }
 
@@ -222,7 +154,9 @@ void MappedLaneReader::answer_producer() {
 
 void MappedLaneReader::wake_producer() {
   lane().agent.event.fetch_add(1, std::memory_order_release);
+  SPILLWAY_STEP("lane.event");
   futex_wake(lane().agent.event);
+  SPILLWAY_STEP("lane.woken");
 }
 
 bool MappedLaneReader::producer_gone() {
@@ -231,6 +165,7 @@ bool MappedLaneReader::producer_gone() {
   lock.l_type = F_WRLCK;
   lock.l_whence = SEEK_SET;
   gone_ = fcntl(file_.get(), F_OFD_SETLK, &lock) == 0;
+  if (gone_) SPILLWAY_STEP("lane.locked");
   return gone_;
 }
 

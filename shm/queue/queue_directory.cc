@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/membarrier.h>
+#include <poll.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -18,11 +19,11 @@
 #include <cstring>
 
 #include "shm/lane/default_directory.h"
-#include "shm/lane/futex.h"
 #include "shm/lane/lane_layout.h"
 #include "shm/queue/descriptor.h"
 #include "shm/queue/queue_rooms.h"
 #include "spillway/core/format.h"
+#include "spillway/core/step.h"
 #include "spillway/fence.h"
 
 namespace spillway::shm {
@@ -36,6 +37,11 @@ using core::Result;
 constexpr std::size_t kQuarantineMax = 64;
 /// Whatever inotify may miss is found after so long.
 constexpr std::uint64_t kRescanNs = 1'000'000'000;
+/// Without a watch there are no rings: the agent never sleeps longer than this.
+constexpr std::uint64_t kBlindWaitNs = 5'000'000;
+constexpr std::uint32_t kLanesChange = IN_CREATE | IN_DELETE | IN_MOVE;
+/// A ring is a write to a lane file by system call; a producer's death closes its file.
+constexpr std::uint32_t kRing = IN_MODIFY | IN_CLOSE_WRITE;
 constexpr std::string_view kLaneEnding = ".lane";
 
 std::uint64_t now_ns(clockid_t clock) {
@@ -54,7 +60,7 @@ class PosixQueueDirectory final : public QueueDirectory {
         control_(std::move(control)),
         watch_(inotify_init1(IN_NONBLOCK | IN_CLOEXEC)) {
     if (watch_ && inotify_add_watch(watch_.get(), lanes_path_.c_str(),
-                                    IN_CREATE | IN_DELETE | IN_MOVE | IN_ONLYDIR) < 0) {
+                                    kLanesChange | kRing | IN_ONLYDIR) < 0) {
       watch_ = Descriptor();
     }
   }
@@ -68,14 +74,15 @@ class PosixQueueDirectory final : public QueueDirectory {
 
   void arm() override;
   [[nodiscard]] bool wait(std::uint64_t timeout_ns) override;
-  void disarm() override { armed().store(0, std::memory_order_release); }
+  void disarm() override { control_word(kArmedOffset).store(0, std::memory_order_release); }
   [[nodiscard]] std::uint64_t rings() const override { return rings_; }
 
  private:
-  [[nodiscard]] core::Atomic<std::uint32_t>& armed() const {
+  [[nodiscard]] core::Atomic<std::uint32_t>& control_word(std::size_t offset) const {
     return *reinterpret_cast<core::Atomic<std::uint32_t>*>(
-        static_cast<std::byte*>(control_.get_address()) + kArmedOffset);
+        static_cast<std::byte*>(control_.get_address()) + offset);
   }
+  void read_events();
 
   std::string path_;
   std::string lanes_path_;
@@ -88,15 +95,26 @@ class PosixQueueDirectory final : public QueueDirectory {
   std::uint64_t rings_ = 0;
 };
 
-bool PosixQueueDirectory::changed() {
+void PosixQueueDirectory::read_events() {
   // Read to the last event, but at most so often: whoever makes and removes files in a loop cannot
   // hold the agent.
   constexpr int kReadsMax = 16;
   alignas(struct inotify_event) std::array<char, 4096> events;
   for (int i = 0; watch_ && i < kReadsMax; ++i) {
-    if (read(watch_.get(), events.data(), events.size()) <= 0) break;
-    dirty_ = true;
+    const ssize_t got = read(watch_.get(), events.data(), events.size());
+    if (got <= 0) return;
+    for (std::size_t at = 0; at < static_cast<std::size_t>(got);) {
+      struct inotify_event event {};
+      std::memcpy(&event, events.data() + at, sizeof event);
+      // Anything but a ring: an overflow of the watch, too, or its end.
+      if ((event.mask & kRing) == 0) dirty_ = true;
+      at += sizeof event + event.len;
+    }
   }
+}
+
+bool PosixQueueDirectory::changed() {
+  read_events();
   if (!dirty_ && now_ns(CLOCK_MONOTONIC) - scanned_ns_ >= kRescanNs) dirty_ = true;
   return dirty_;
 }
@@ -121,6 +139,7 @@ Result<void> PosixQueueDirectory::quarantine(const std::string& lane_path) {
   for (std::size_t i = 0; i + kQuarantineMax <= names.size(); ++i) {
     const std::string oldest = room + "/" + names[i];
     if (unlink(oldest.c_str()) != 0) return core::fail_errno(errno, "cannot remove " + oldest);
+    SPILLWAY_STEP("queue.oldest_removed");
   }
   std::array<char, 32> stamp{};
   std::snprintf(stamp.data(), stamp.size(), "%016llx-",
@@ -130,6 +149,7 @@ Result<void> PosixQueueDirectory::quarantine(const std::string& lane_path) {
   if (rename(lane_path.c_str(), target.c_str()) != 0) {
     return core::fail_errno(errno, "cannot set lane " + lane_path + " aside as " + target);
   }
+  SPILLWAY_STEP("queue.quarantined");
   dirty_ = true;
   return {};
 }
@@ -138,12 +158,18 @@ Result<void> PosixQueueDirectory::remove(const std::string& lane_path) {
   if (unlink(lane_path.c_str()) != 0 && errno != ENOENT) {
     return core::fail_errno(errno, "cannot remove lane " + lane_path);
   }
+  SPILLWAY_STEP("queue.removed");
   dirty_ = true;
   return {};
 }
 
 void PosixQueueDirectory::arm() {
-  armed().store(1, std::memory_order_seq_cst);
+  // Never the same twice, not even over a restart: a producer rings once for each value.
+  auto& armings = control_word(kArmingsOffset);
+  std::uint32_t arming = armings.load(std::memory_order_relaxed) + 1;
+  if (arming == 0) arming = 1;
+  armings.store(arming, std::memory_order_relaxed);
+  control_word(kArmedOffset).store(arming, std::memory_order_seq_cst);
   // SYNC doorbell: stands in for the fence that a commit leaves out between its store and its load
   // of `armed`. Where it is not to be had, producers cannot register either, and fence by
   // themselves.
@@ -154,7 +180,14 @@ void PosixQueueDirectory::arm() {
 }
 
 bool PosixQueueDirectory::wait(std::uint64_t timeout_ns) {
-  const bool rung = futex_wait(armed(), 1, timeout_ns) == 0;
+  const std::uint64_t sleep_ns = watch_ ? timeout_ns : std::min(timeout_ns, kBlindWaitNs);
+  const struct timespec timeout {
+    static_cast<time_t>(sleep_ns / 1'000'000'000U), static_cast<long>(sleep_ns % 1'000'000'000U)
+  };
+  struct pollfd watched {
+    watch_.get(), POLLIN, 0  // without a watch: -1, which poll passes over
+  };
+  const bool rung = ppoll(&watched, 1, &timeout, nullptr) > 0;
   if (rung) ++rings_;
   return rung;
 }
@@ -176,12 +209,15 @@ Result<bip::mapped_region> map_control(const std::string& path) {
     bip::mapped_region region(file, bip::read_write, 0, kControlBytes);
     auto* control = static_cast<format::QueueControl*>(region.get_address());
     control->mutate_armed(0);
+    SPILLWAY_STEP("control.disarmed");
     control->mutate_version(core::kFormatVersion);
     control->mutate_agent_pid(static_cast<std::uint32_t>(getpid()));
     core::set_uuid(*control->mutable_boot_id(), boot);
+    SPILLWAY_STEP("control.identified");
     // A producer takes the page only with its magic, so that comes last.
     reinterpret_cast<core::Atomic<std::uint64_t>*>(region.get_address())
         ->store(core::kBellMagic, std::memory_order_release);
+    SPILLWAY_STEP("control.published");
     return region;
   } catch (const bip::interprocess_exception& exception) {
     return core::fail(ErrorCode::kIo, "cannot map " + name + ": " + exception.what());

@@ -17,7 +17,8 @@ from fbs_layout import layout  # noqa: E402
 ROOT = pathlib.Path(sys.argv.pop(1)) if len(sys.argv) > 1 else pathlib.Path(__file__).parents[2]
 PAGE = (ROOT / "docs/format.md").read_text()
 STRUCTS, ENUMS = layout((ROOT / "core/format.fbs").read_text())
-PINS = (ROOT / "core/format/layout.cc").read_text() + (ROOT / "core/include/spillway/core/format.h").read_text()
+PINNED_IN = ["core/format/layout.cc", "core/include/spillway/core/format.h", "core/include/spillway/core/frame.h"]
+PINS = "".join((ROOT / name).read_text() for name in PINNED_IN)
 ROW = re.compile(r"^\| (\d+) \| (\d+) \| `(\w+)` \| ([\w\[\]]+) \|", re.MULTILINE)
 
 

@@ -106,6 +106,16 @@ TEST(CAbi, PutsClaimsFlushesAndExplains) {
   EXPECT_EQ(spillway_producer_flush(producer, SPILLWAY_PROCESS_SAFE, 0), SPILLWAY_OK);
   EXPECT_EQ(spillway_producer_put(producer, room, 1U << 20), SPILLWAY_TOO_LARGE);
   EXPECT_EQ(spillway_producer_rejected(producer), 1U);
+  const std::array<spillway_bytes, 3> several{{{"one", 3}, {"three", 5}, {nullptr, 7}}};
+  std::size_t accepted = 0;
+  EXPECT_EQ(spillway_producer_put_many(producer, several.data(), 3, &accepted), SPILLWAY_INVALID);
+  EXPECT_EQ(accepted, 2U);
+  EXPECT_EQ(spillway_producer_put_many(producer, several.data(), 2, nullptr), SPILLWAY_OK);
+  EXPECT_EQ(spillway_producer_put_many(producer, nullptr, 2, &accepted), SPILLWAY_INVALID);
+  EXPECT_EQ(accepted, 0U);
+  const auto batched = take_all(*reader);
+  ASSERT_EQ(batched.size(), 4U);
+  EXPECT_EQ(std::memcmp(batched[3].data(), "three", 5), 0);
   spillway_producer_close(producer);
   spillway_producer_close(nullptr);
   EXPECT_EQ(spillway_producer_put(nullptr, "x", 1), SPILLWAY_INVALID);

@@ -164,6 +164,43 @@ TEST_F(Lane, ARecordBeyondTheLimitIsRefusedAndCounted) {
   EXPECT_EQ(producer_.put(std::span(record).first(producer_.record_bytes_max())), Status::kOk);
 }
 
+TEST_F(Lane, ABatchIsSeenAllAtOnceAtEveryPlaceInTheRing) {
+  std::mt19937_64 random(20261124);
+  while (producer_.position() < 200 * kSmallLane) {
+    std::vector<std::vector<std::byte>> records(1 + random() % 30);
+    for (auto& record : records) {
+      record = make_record(put_++, static_cast<std::size_t>(1 + random() % 300));
+      sizes_.push_back(record.size());
+    }
+    const auto accepted = producer_.put_many(
+        records.size(), [&records](std::size_t i) { return std::span(records[i]); });
+    ASSERT_EQ(accepted.status, Status::kOk);
+    ASSERT_EQ(accepted.records, records.size());
+    if (random() % 2 == 0) put(40);
+    take_all();
+  }
+}
+
+TEST_F(Lane, ABatchStopsAtTheFirstRecordThatIsRefused) {
+  const std::vector<std::byte> small(100);
+  const std::vector<std::byte> large(producer_.record_bytes_max() + 1);
+  const std::vector<std::span<const std::byte>> with_large{small, small, large, small};
+  auto accepted = producer_.put_many(with_large);
+  EXPECT_EQ(accepted.records, 2U);
+  EXPECT_EQ(accepted.status, Status::kTooLarge);
+  EXPECT_EQ(producer_.rejected(), 1U);
+  // More than the lane holds: as many as fit, one refusal.
+  const std::vector<std::span<const std::byte>> many(1000, small);
+  accepted = producer_.put_many(many);
+  EXPECT_EQ(accepted.status, Status::kFull);
+  EXPECT_EQ(accepted.records, kSmallLane / 128 - 2 - 1);
+  EXPECT_EQ(producer_.rejected(), 2U);
+  EXPECT_EQ(producer_.put_many(many).records, 0U);
+  EXPECT_EQ(reader_->walk(kWalkBytes).frames.size(), producer_.position());
+  producer_.close();
+  EXPECT_EQ(producer_.put_many(many).status, Status::kClosed);
+}
+
 TEST_F(Lane, AWalkKeepsToItsBoundButTakesOneRecord) {
   for (int i = 0; i < 10; ++i) put(84);
   shm::Walk walk = reader_->walk(1);

@@ -66,6 +66,16 @@ SPILLWAY_EXPORT spillway_status spillway_producer_open(const char* queue_dir, co
 /* Copies a record in. Accepted when it returns SPILLWAY_OK. Never waits. */
 SPILLWAY_EXPORT spillway_status spillway_producer_put(spillway_producer* producer,
                                                       const void* record, size_t size);
+typedef struct spillway_bytes {
+  const void* data;
+  size_t size;
+} spillway_bytes;
+/* Copies `count` records in, in order, and shows them to the agent all at once, for about the cost
+ * of the copies. *accepted (may be NULL) says how many went in; SPILLWAY_OK if all did, else why
+ * the first that did not was refused. Those behind it are not tried. */
+SPILLWAY_EXPORT spillway_status spillway_producer_put_many(spillway_producer* producer,
+                                                           const spillway_bytes* records,
+                                                           size_t count, size_t* accepted);
 /* Room for a record of up to `size` bytes, 16-byte aligned; fill it, then commit with the size
  * used. Claiming again, or not committing, leaves nothing behind. */
 SPILLWAY_EXPORT spillway_status spillway_producer_claim(spillway_producer* producer, size_t size,

@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "spillway/core/format_generated.h"
+#include "spillway/core/frame.h"
 #include "spillway/core/result.h"
 #include "spillway/core/uuid.h"
 
@@ -37,23 +38,15 @@ inline constexpr std::uint64_t kBellMagic = magic_of("SPILLBEL");
 inline constexpr std::uint32_t kFormatVersion = 1;
 
 inline constexpr std::size_t kPageBytes = 4096;
-inline constexpr std::size_t kFrameHeaderBytes = 16;
-inline constexpr std::size_t kFrameAlignment = 16;
 inline constexpr std::size_t kBlockHeaderBytes = 64;
 inline constexpr std::size_t kBlockAlignment = 64;
 inline constexpr std::size_t kSegmentHeaderBytes = 4096;
-inline constexpr std::uint32_t kCommitNothing = 0;
-inline constexpr std::uint32_t kCommitPadding = 0xFFFF'FFFF;
 /// No record is larger than this, whatever a lane says: lanes end at 64 MiB and a record at half of
 /// one.
 inline constexpr std::uint32_t kRecordBytesLimit = 32U * 1024 * 1024;
 
 [[nodiscard]] constexpr std::uint64_t round_up(std::uint64_t value, std::uint64_t step) {
   return (value + step - 1) / step * step;
-}
-/// Bytes a record takes in a lane and in a block: header, record, filling.
-[[nodiscard]] constexpr std::uint64_t frame_bytes(std::uint64_t record_bytes) {
-  return round_up(kFrameHeaderBytes + record_bytes, kFrameAlignment);
 }
 
 /// One record inside a run of frames.

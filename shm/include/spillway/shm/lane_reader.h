@@ -1,41 +1,21 @@
 // LaneReader: the agent's side of one lane. Everything in a lane but the agent's own line is
 // hostile input.
 //
-// One thread (the drain). Invariants:
-//  1. `consumed` is the reader's own copy; the shared word is only ever written, never read back
-//     after attach.
-//  2. Each commit word is read once (acquire) and bounds are checked before anything behind it is
-//     touched; whether the run really is a run of frames is decided later, in the spill's copy.
-//  3. `consumed` moves only to a record's end, and only after the spill has the bytes.
-//  4. A lane file that was truncated under the mapping is contained: the fault ends in `damaged`,
-//     not in a dead agent.
+// One thread (the drain). How records are found is RingReader's, with its invariants. Here stands
+// one more: a lane file that was truncated under the mapping is contained: the fault ends in
+// `damaged`, not in a dead agent.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <span>
 #include <string>
 
 #include "spillway/core/format.h"
 #include "spillway/core/result.h"
+#include "spillway/shm/ring_reader.h"
 
 namespace spillway::shm {
-
-enum class WalkEnd : std::uint8_t {
-  kEmpty,    // nothing (more) is committed
-  kBounded,  // bytes_max reached, or the ring's end: there may be more
-  kDamaged,  // a rule is broken: set the lane aside
-};
-
-struct Walk {
-  std::span<const std::byte>
-      frames;  // contiguous, whole frames by their commit words; may be empty
-  std::uint64_t lane_end =
-      0;  // position behind them (behind closing padding, too, when the run ended there)
-  WalkEnd end = WalkEnd::kEmpty;
-  const char* rule = nullptr;  // for kDamaged: the rule that is broken
-};
 
 class LaneReader {
  public:

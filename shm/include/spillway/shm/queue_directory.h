@@ -38,10 +38,15 @@ class QueueDirectory {
   [[nodiscard]] virtual core::Result<void> remove(const std::string& lane_path) = 0;
 
   // --- doorbell (rule 7 of the lane) ---
-  /// Announces sleep: armed = 1, membarrier. The caller re-checks the lanes, then calls wait(),
-  /// then disarm().
+  //   Awake --arm--> Armed --(looked: nothing)--> wait --> Armed --disarm--> Awake
+  // A ring is an event of the watch on lanes/, which the kernel keeps until changed() reads it: so
+  // changed() comes first in each look at the lanes, and what is committed behind the look ends the
+  // wait at once.
+  /// Announces sleep: `armed`, membarrier. The caller calls changed(), looks at all lanes, then
+  /// calls wait(), then disarm().
   virtual void arm() = 0;
-  /// Sleeps until a producer rings or timeout_ns has passed. True if it was rung.
+  /// Sleeps until a producer rings or ends, a lane comes, or timeout_ns has passed (sooner where
+  /// this system cannot watch a directory). True if there is something to look at.
   [[nodiscard]] virtual bool wait(std::uint64_t timeout_ns) = 0;
   virtual void disarm() = 0;
   [[nodiscard]] virtual std::uint64_t rings() const = 0;
