@@ -130,15 +130,20 @@ core::Result<void> Agent::run(const std::atomic<bool>& stop) {
   notifier_.ready();
   spdlog::info("gateway {} ({}) drains {} into {}", facts_.gateway_name, facts_.gateway.id.text(),
                facts_.queue_dir, facts_.spill_dir);
-  while (!stop.load(std::memory_order_relaxed)) rest(step());
+  auto look = Look::kEverywhere;
+  while (!stop.load(std::memory_order_relaxed)) {
+    const auto report = step(look);
+    rest(report);
+    look = report.more ? Look::kWhereRecordsWere : Look::kEverywhere;
+  }
   notifier_.stopping();
   return stop_cleanly();
 }
 
-StepReport Agent::step() {
+StepReport Agent::step(Look look) {
   finish(worker_->take_done());
   const Now now = read_now();
-  const auto report = drain_->step(now);
+  const auto report = drain_->step(now, look);
   exchange_orders();
   if (report.records != 0) last_data_ns_ = now.boottime_ns;
   notifier_.alive(now.boottime_ns);

@@ -1,7 +1,7 @@
 // Agent: the daemon around the drain: opens everything, steps the drain with the real time, sleeps
 // when there is nothing.
 //
-//   step --(lanes hold more)--> step
+//   step --(lanes hold more)--> step, where records were
 //   step --(little or nothing)--> nap on a timer --> step
 //   step --(1 s of silence)--> arm the bell, step once more, wait (bounded), disarm --> step
 //
@@ -36,7 +36,7 @@ class Agent {
   Agent(core::env::Env& env, const core::Config& config);
   [[nodiscard]] core::Result<void> open_streams(const core::Config& config);
   void start_drain(const core::Config& config);
-  [[nodiscard]] StepReport step();
+  [[nodiscard]] StepReport step(Look look = Look::kEverywhere);
   void exchange_orders();
   void finish(const std::vector<Worker::Done>& done);
   void rest(const StepReport& report);

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "edge-agent/drain/drain.h"
+#include "spillway/core/step.h"
 #include "spillway/core/topic.h"
 
 namespace spillway::agent {
@@ -72,6 +73,7 @@ void Drain::admit_one(const std::string& path, const Now& now) {
     quarantine(path, resumed.error().message);
     return;
   }
+  SPILLWAY_STEP("drain.resumed");
   if (lane->reader->position() > spilled_end && lane->stream) {
     // The lane was told that more is process-safe than the spill holds: pages or power were lost
     // behind its back.

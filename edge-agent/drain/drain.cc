@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "spillway/core/assert.h"
+#include "spillway/core/step.h"
 
 namespace spillway::agent {
 
@@ -17,8 +18,11 @@ Drain::Drain(LaneSource& source, std::vector<StreamSetup> streams, DrainOptions 
   }
 }
 
-StepReport Drain::step(const Now& now) {
+StepReport Drain::step(const Now& now, Look look) {
   StepReport report;
+  const bool everywhere = look == Look::kEverywhere ||
+                          now.boottime_ns - looked_everywhere_at_ns_ >= options_.look_everywhere_ns;
+  if (everywhere) looked_everywhere_at_ns_ = now.boottime_ns;
   watch_wall_clock(now);
   const bool look_again = scan_again_at_ns_ != 0 && now.boottime_ns >= scan_again_at_ns_;
   if (source_.changed() || !scanned_ || look_again) admit(now);
@@ -32,10 +36,13 @@ StepReport Drain::step(const Now& now) {
   for (std::size_t visited = 0; visited < count; ++visited) {
     if (index >= lanes_.size()) index = 0;
     if (lanes_.size() == 0) break;
+    auto& lane = lanes_.at(index);
     // A lane that ends leaves its place to the next one.
-    if (drain_lane(lanes_.at(index), now, report) != Took::kLaneEnded) ++index;
+    if ((lane.quiet && !everywhere) || drain_lane(lane, now, report) != Took::kLaneEnded) ++index;
   }
-  for (std::size_t stream = 0; stream < streams_.size(); ++stream) keep_stream(stream, now);
+  for (std::size_t stream = 0; stream < streams_.size(); ++stream) {
+    keep_stream(stream, now, everywhere && flush_waits(stream));
+  }
   return report;
 }
 
@@ -48,7 +55,8 @@ Drain::Took Drain::drain_lane(Lane& lane, const Now& now, StepReport& report) {
 
   const std::uint64_t run_bytes_max = state.stream->run_bytes_max();
   const auto walk = lane.reader->walk(std::min(options_.lane_bytes_per_step, run_bytes_max));
-  if (walk.frames.empty()) {
+  lane.quiet = walk.frames.empty();
+  if (lane.quiet) {
     if (walk.end != shm::WalkEnd::kDamaged) return idle_lane(lane, state, now);
     quarantine_lane(lane, walk.rule == nullptr ? "a rule of the lane is broken" : walk.rule);
     return Took::kLaneEnded;
@@ -84,7 +92,9 @@ bool Drain::append(Lane& lane, StreamState& state, const shm::Walk& walk, const 
     report.more = false;
     return true;
   }
+  SPILLWAY_STEP("drain.appended");
   lane.reader->consume(walk.lane_end);
+  SPILLWAY_STEP("drain.consumed");
   if (state.full) set_full(state, false);
   if (state.failed) {
     state.failed = false;
@@ -132,6 +142,7 @@ bool Drain::declare(Lane& lane, StreamState& state, bool closed, const Now& now)
     }
     return false;
   }
+  SPILLWAY_STEP("drain.declared");
   if (std::exchange(lane.refused, false)) lane.reader->set_stream_full(false);
   lane.declared = true;
   lane.declared_rejected = rejected;
@@ -145,7 +156,9 @@ bool Drain::declare(Lane& lane, StreamState& state, bool closed, const Now& now)
 bool Drain::end_lane(Lane& lane, StreamState& state, const Now& now) {
   if (lane.declared || lane.reader->rejected() != 0) {
     if (!declare(lane, state, true, now)) return false;
+    SPILLWAY_STEP("drain.declared_closed");
     state.stream->forget_lane(lane.id());
+    SPILLWAY_STEP("drain.forgotten");
   }
   if (const auto removed = source_.remove(lane.path);
       !removed && removed.error().code != core::ErrorCode::kNotFound) {
@@ -153,6 +166,7 @@ bool Drain::end_lane(Lane& lane, StreamState& state, const Now& now) {
     ignore(lane.path, "ended, but cannot be removed: " + removed.error().message,
            now.boottime_ns + options_.retry_ns);
   }
+  SPILLWAY_STEP("drain.removed");
   ++counters_.lanes_ended;
   lanes_.erase(lane);
   // A user at the limit may have a lane waiting for this one's place.
@@ -203,6 +217,7 @@ void Drain::quarantine_lane(Lane& lane, const std::string& why) {
   const std::string path = lane.path;
   lanes_.erase(lane);
   quarantine(path, why);
+  SPILLWAY_STEP("drain.quarantined");
 }
 
 }  // namespace spillway::agent

@@ -58,6 +58,7 @@ enum class Severity : std::uint8_t { kInfo, kWarning, kError };
 
 struct DrainOptions {
   std::uint64_t lane_bytes_per_step = 64 * 1024;
+  std::uint64_t look_everywhere_ns = 1'000'000;  // see Look
   std::uint64_t gone_check_ns = 100'000'000;
   std::uint64_t successor_gone_check_ns = 5'000'000;  // when another lane waits for this one's end
   std::uint64_t declare_interval_ns = 1'000'000'000;
@@ -68,6 +69,13 @@ struct DrainOptions {
   std::uint64_t lane_bytes_per_user_max = 256ULL << 20;
   core::Uuid boot_id;
   std::function<void(Severity, const std::string&)> log = [](Severity, const std::string&) {};
+};
+
+/// Where a step looks. A thousand idle lanes cost a busy one nothing but a glance each millisecond:
+/// steps that follow at once, because there was more, pass over the lanes that were empty.
+enum class Look : std::uint8_t {
+  kEverywhere,
+  kWhereRecordsWere,  // and everywhere, when look_everywhere_ns have passed
 };
 
 struct StepReport {
@@ -98,7 +106,7 @@ class Drain {
   /// `source` and the streams must outlive it. At least one stream.
   Drain(LaneSource& source, std::vector<StreamSetup> streams, DrainOptions options);
 
-  [[nodiscard]] StepReport step(const Now& now);
+  [[nodiscard]] StepReport step(const Now& now, Look look = Look::kEverywhere);
   /// What the last steps want done. Each must come back through finish.
   [[nodiscard]] std::vector<Order> take_orders();
   void finish(const Order& order, const core::Result<void>& outcome, const Now& now);
@@ -148,7 +156,7 @@ class Drain {
 
   // upkeep.cc: the streams are kept
   void watch_wall_clock(const Now& now);
-  void keep_stream(std::size_t index, const Now& now);
+  void keep_stream(std::size_t index, const Now& now, bool flush_waits);
   void plan_sync(std::size_t index, const Now& now, bool at_once);
   [[nodiscard]] std::vector<LaneMark> marks_of(std::size_t index) const;
   void publish_durable(const std::vector<LaneMark>& marks);
@@ -162,6 +170,7 @@ class Drain {
   std::vector<Order> orders_;
   DrainCounters counters_;
   std::size_t first_lane_ = 0;  // round robin
+  std::uint64_t looked_everywhere_at_ns_ = 0;
   bool scanned_ = false;
   std::uint64_t scan_again_at_ns_ = 0;  // 0: only when the directory changes
   bool clock_known_ = false;

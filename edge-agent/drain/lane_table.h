@@ -29,6 +29,7 @@ struct Lane {
   std::optional<std::size_t> stream;  // none: no stream's filter matches, so it is not drained
   bool waiting = false;               // behind an older lane of the same producer and topic
   bool has_successor = false;         // another lane waits behind this one
+  bool quiet = false;                 // its last walk was empty
   bool declared = false;              // the stream knows it
   bool refused = false;  // the stream could not take its declaration; tried again each step
   bool gone = false;     // the producer is; what is committed now is all there will be

@@ -23,9 +23,9 @@ void Drain::watch_wall_clock(const Now& now) {
   }
 }
 
-void Drain::keep_stream(std::size_t index, const Now& now) {
+void Drain::keep_stream(std::size_t index, const Now& now, bool flush_waits) {
   auto& state = streams_[index];
-  plan_sync(index, now, flush_waits(index));
+  plan_sync(index, now, flush_waits);
   if (auto spare = state.stream->order_spare()) orders_.push_back({index, std::move(*spare)});
   if (now.boottime_ns < state.collect_at_ns) return;
   state.collect_at_ns = now.boottime_ns + options_.collect_interval_ns;

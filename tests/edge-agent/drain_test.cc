@@ -65,6 +65,31 @@ TEST_F(DrainFixture, OneBusyLaneDoesNotStarveAnother) {
   EXPECT_LE(found.at("busy").size(), 4096U / 32);
 }
 
+TEST_F(DrainFixture, ABusyStepPassesOverIdleLanesButNotForLong) {
+  DrainOptions options;
+  options.look_everywhere_ns = 1'000'000;
+  start({{"all", {"#"}}}, options);
+  Producer busy, calm;
+  open(busy, "t/busy", "busy");
+  open(calm, "t/calm", "calm");
+  ASSERT_EQ(put(busy, "1"), Status::kOk);
+  const Now first = now();
+  EXPECT_EQ(drain_->step(first).records, 1U);
+  ASSERT_EQ(put(busy, "2"), Status::kOk);
+  ASSERT_EQ(put(calm, "1"), Status::kOk);
+  EXPECT_EQ(drain_->step(first, Look::kWhereRecordsWere).records, 1U);
+  EXPECT_EQ(contents_of("all").count("calm"), 0U);
+  Now later = first;
+  later.boottime_ns += options.look_everywhere_ns;
+  EXPECT_EQ(drain_->step(later, Look::kWhereRecordsWere).records, 1U);
+  ASSERT_EQ(put(calm, "2"), Status::kOk);
+  ASSERT_EQ(put(busy, "3"), Status::kOk);
+  // Both had records then, or are looked at everywhere.
+  EXPECT_EQ(drain_->step(later, Look::kWhereRecordsWere).records, 1U);
+  EXPECT_EQ(drain_->step(later).records, 1U);
+  EXPECT_EQ(contents_of("all"), (Contents{{"busy", {"1", "2", "3"}}, {"calm", {"1", "2"}}}));
+}
+
 TEST_F(DrainFixture, ARestartedProducersRecordsNeverOvertakeItsOldOnes) {
   start({{"all", {"#"}}});
   Producer old_one, new_one;
