@@ -55,6 +55,9 @@ TEST(FlatBuffers, BuiltInTheClaimIsTheSameAsCopiedIn) {
   ASSERT_EQ(producer.open(queue.path().c_str(), "a"), Status::kOk);
   auto reader = queue.attach_only_lane();
   std::vector<std::vector<std::byte>> wanted;
+  // From about 230 bytes on, the claim is outgrown and the record comes from the heap.
+  RecordBuilder in_place(producer, 250);
+  EXPECT_EQ(in_place.commit(), Status::kInvalid);
   for (std::size_t length = 0; length < 400; length += 3) {
     const std::string text(length, 'x');
     const auto build = [&text](flatbuffers::FlatBufferBuilder& builder) {
@@ -67,15 +70,28 @@ TEST(FlatBuffers, BuiltInTheClaimIsTheSameAsCopiedIn) {
     flatbuffers::FlatBufferBuilder copied;
     build(copied);
     ASSERT_EQ(put(producer, copied), Status::kOk);
-    // From about 230 bytes on, the claim is outgrown and the record comes from the heap.
-    ClaimedBuilder claimed(producer, 250);
-    ASSERT_TRUE(claimed);
-    build(claimed.builder());
-    ASSERT_EQ(claimed.commit(), Status::kOk);
+    if (length % 2 == 0) {
+      auto* abandoned = in_place.begin();
+      ASSERT_NE(abandoned, nullptr);
+      build(*abandoned);
+    }
+    auto* builder = in_place.begin();
+    ASSERT_NE(builder, nullptr);
+    build(*builder);
+    ASSERT_EQ(in_place.commit(), Status::kOk);
+    ASSERT_EQ(in_place.commit(), Status::kInvalid);
     const auto* bytes = reinterpret_cast<const std::byte*>(copied.GetBufferPointer());
     for (int i = 0; i < 2; ++i) wanted.emplace_back(bytes, bytes + copied.GetSize());
   }
   EXPECT_EQ(take_all(*reader), wanted);
+  while (producer.put(std::vector<std::byte>(1000)) == Status::kOk) {
+  }
+  RecordBuilder refused(producer, 250);
+  while (producer.put(std::vector<std::byte>(1)) == Status::kOk) {
+  }
+  EXPECT_EQ(refused.begin(), nullptr);
+  EXPECT_EQ(refused.status(), Status::kFull);
+  EXPECT_EQ(refused.commit(), Status::kFull);
 }
 
 TEST(CAbi, PutsClaimsFlushesAndExplains) {

@@ -2,6 +2,7 @@
 #include <atomic>
 #include <cstdlib>
 
+#include "spillway/flatbuffers.h"
 #include "spillway/record_template.h"
 #include "tests/shm/queue_fixture.h"
 
@@ -36,6 +37,8 @@ TEST(Allocation, NoneAfterOpenWhateverTheOutcome) {
   auto reader = queue.attach_only_lane();
   const std::vector<std::byte> record = make_record(1, 64);
   const RecordTemplate sample(record);
+  const std::vector<std::span<const std::byte>> batch(3, record);
+  RecordBuilder built(producer, 64);
   std::uint64_t refused = 0;
   const std::uint64_t before = allocations;
   for (int i = 0; i < 100'000; ++i) {
@@ -43,7 +46,14 @@ TEST(Allocation, NoneAfterOpenWhateverTheOutcome) {
     refused += sample.put(producer, Patch{8, i}) == Status::kOk ? 0U : 1U;
     const Claim claim = producer.claim(64);
     refused += claim && producer.commit(claim, 32) == Status::kOk ? 0U : 1U;
-    if (i % 1'200 == 0) {
+    refused += producer.put_many(batch).status == Status::kOk ? 0U : 1U;
+    if (auto* builder = built.begin()) {
+      const auto table = builder->StartTable();
+      builder->AddElement<double>(4, 21.5, 0);
+      builder->Finish(flatbuffers::Offset<flatbuffers::Table>(builder->EndTable(table)));
+      refused += built.commit() == Status::kOk ? 0U : 1U;
+    }
+    if (i % 600 == 0) {
       const shm::Walk walk = reader->walk(1U << 20);
       reader->consume(walk.lane_end);
     }

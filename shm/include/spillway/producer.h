@@ -52,10 +52,12 @@ class Claim {
   [[nodiscard]] Status status() const { return status_; }
   explicit operator bool() const { return status_ == Status::kOk; }
 
+  /// A refusal.
+  explicit Claim(Status status) : status_(status) {}
+
  private:
   friend class Producer;
   Claim(std::byte* data, std::size_t size) : data_(data), size_(size), status_(Status::kOk) {}
-  explicit Claim(Status status) : status_(status) {}
 
   std::byte* data_ = nullptr;
   std::size_t size_ = 0;
