@@ -90,6 +90,7 @@ class PosixQueueDirectory final : public QueueDirectory {
   bip::mapped_region control_;
   Descriptor watch_;  // inotify; none: only the rescan
   bool dirty_ = true;
+  bool stirred_ = false;  // the watch had an event since the last arming
   std::uint64_t scanned_ns_ = 0;
   std::vector<std::string> found_;
   std::uint64_t rings_ = 0;
@@ -106,6 +107,7 @@ void PosixQueueDirectory::read_events() {
     for (std::size_t at = 0; at < static_cast<std::size_t>(got);) {
       struct inotify_event event {};
       std::memcpy(&event, events.data() + at, sizeof event);
+      stirred_ = true;
       // Anything but a ring: an overflow of the watch, too, or its end.
       if ((event.mask & kRing) == 0) dirty_ = true;
       at += sizeof event + event.len;
@@ -169,6 +171,7 @@ void PosixQueueDirectory::arm() {
   std::uint32_t arming = armings.load(std::memory_order_relaxed) + 1;
   if (arming == 0) arming = 1;
   armings.store(arming, std::memory_order_relaxed);
+  stirred_ = false;
   control_word(kArmedOffset).store(arming, std::memory_order_seq_cst);
   // SYNC doorbell: stands in for the fence that a commit leaves out between its store and its load
   // of `armed`. Where it is not to be had, producers cannot register either, and fence by
@@ -180,6 +183,12 @@ void PosixQueueDirectory::arm() {
 }
 
 bool PosixQueueDirectory::wait(std::uint64_t timeout_ns) {
+  // A ring that was read since the arming counts although its record may have been drained before:
+  // its producer will not ring again for this arming.
+  if (stirred_) {
+    ++rings_;
+    return true;
+  }
   const std::uint64_t sleep_ns = watch_ ? timeout_ns : std::min(timeout_ns, kBlindWaitNs);
   const struct timespec timeout {
     static_cast<time_t>(sleep_ns / 1'000'000'000U), static_cast<long>(sleep_ns % 1'000'000'000U)

@@ -39,9 +39,9 @@ class QueueDirectory {
 
   // --- doorbell (rule 7 of the lane) ---
   //   Awake --arm--> Armed --(looked: nothing)--> wait --> Armed --disarm--> Awake
-  // A ring is an event of the watch on lanes/, which the kernel keeps until changed() reads it: so
-  // changed() comes first in each look at the lanes, and what is committed behind the look ends the
-  // wait at once.
+  // A ring is an event of the watch on lanes/, which the kernel keeps until changed() reads it, and
+  // of which this keeps that there was one until the next arm(): so what is committed behind the
+  // look ends the wait at once, or has ended it. tests/model/doorbell.pml explores it.
   /// Announces sleep: `armed`, membarrier. The caller calls changed(), looks at all lanes, then
   /// calls wait(), then disarm().
   virtual void arm() = 0;
