@@ -3,7 +3,7 @@
 #
 # Each step is a function named check_<step>. All run, also after a failure; the last lines name the ones that failed.
 
-all_steps=(format house shell gcc clang tidy asan tsan)
+all_steps=(format house shell gcc clang tidy model asan tsan)
 
 # The project's own C++ files, tracked or about to be.
 sources() {
@@ -60,12 +60,18 @@ check_tidy() {
   }
 }
 
+# The lane's headers under every order of steps and every stale read that C++ allows, and the doorbell.
+check_model() {
+  configure release -DSPILLWAY_TESTS=ON && build release tests_model || return 1
+  ctest --test-dir build/release --output-on-failure -j "$(jobs)" -L model
+}
+
 # Every state machine, format and lane test. Left out by name, with what takes their place:
 #   system.*, agent.*, arm.* and link_test (not built here) drive the daemons as they ship: the socket templates take minutes to
 #     compile with sanitizers, and the same state machines run in the rooms' tests.
 #   Seeds/RecoveryTest.*/2 is the longest of the seeds, four times the others, which run: minutes, and no other code.
 asan_targets=(tests_core tests_shm tests_edge-agent uplink_session_test consumer_session_test session_pair_test inbox_test)
-asan_exclusions='^(system|agent|arm|house)\.|^core\.[a-z]|_NOT_BUILT|^Seeds/RecoveryTest\..*/2$'
+asan_exclusions='^(system|agent|arm|house|model)\.|^core\.[a-z]|_NOT_BUILT|^Seeds/RecoveryTest\..*/2$'
 
 check_asan() {
   configure asan && build asan "${asan_targets[@]}" || return 1
