@@ -99,7 +99,9 @@ Result<void> StreamImpl::go_on(const FoundStream& found, const JournalDecision& 
   SPILLWAY_TRY(segment, SegmentWriter::open(env_, info, round_up(found.tail, kPageBytes)));
   active_ = segment;
   unsynced_.push_back({active_, active_->tail(), next_offset_});
-  if (found.sealed || active_->tail() + kPageBytes > info.bytes) active_->mark_sealed();
+  // A head that is owed must fit, too: starts without a record in between each write one.
+  const std::uint64_t room = std::max<std::uint64_t>(kPageBytes, head_bytes() + block_bytes(0));
+  if (found.sealed || active_->tail() + room > info.bytes) active_->mark_sealed();
   // Killed between the segment's name and its head: the head is still owed, or no data block in it would count.
   if (!active_->sealed() && next_offset_ == info.base_offset) write_head(*active_, next_offset_);
   const auto synced = active_->file()->sync_data();
