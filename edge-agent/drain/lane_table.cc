@@ -11,8 +11,9 @@ void LaneTable::add(std::unique_ptr<Lane> lane) {
   SPILLWAY_ASSERT(find(lane->id()) == nullptr);
   const std::string topic = lane->topic;
   const std::string producer = lane->producer;
+  const std::uint32_t uid = lane->uid;
   lanes_.push_back(std::move(lane));
-  order_siblings(topic, producer);
+  order_siblings(uid, topic, producer);
 }
 
 void LaneTable::erase(const Lane& lane) {
@@ -21,8 +22,9 @@ void LaneTable::erase(const Lane& lane) {
   SPILLWAY_ASSERT(found != lanes_.end());
   const std::string topic = lane.topic;
   const std::string producer = lane.producer;
+  const std::uint32_t uid = lane.uid;
   lanes_.erase(found);
-  order_siblings(topic, producer);
+  order_siblings(uid, topic, producer);
 }
 
 Lane* LaneTable::find(std::uint64_t lane_id) {
@@ -56,11 +58,13 @@ bool LaneTable::older(const Lane& a, const Lane& b) const {
   return key(a) < key(b);
 }
 
-void LaneTable::order_siblings(const std::string& topic, const std::string& producer) {
+/// Of one user only: a name is only what a lane says of itself, and another user may say anything.
+void LaneTable::order_siblings(std::uint32_t uid, const std::string& topic,
+                               const std::string& producer) {
   Lane* oldest = nullptr;
   std::size_t count = 0;
   for (auto& lane : lanes_) {
-    if (lane->topic != topic || lane->producer != producer) continue;
+    if (lane->uid != uid || lane->topic != topic || lane->producer != producer) continue;
     ++count;
     lane->waiting = true;
     lane->has_successor = false;

@@ -64,7 +64,7 @@ class LaneTable {
 
  private:
   [[nodiscard]] bool older(const Lane& a, const Lane& b) const;
-  void order_siblings(const std::string& topic, const std::string& producer);
+  void order_siblings(std::uint32_t uid, const std::string& topic, const std::string& producer);
 
   core::Uuid boot_id_;
   std::vector<std::unique_ptr<Lane>> lanes_;
