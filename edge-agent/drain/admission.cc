@@ -88,7 +88,8 @@ void Drain::admit_one(const std::string& path, const Now& now) {
   if (lane->stream) {
     auto& state = streams_[*lane->stream];
     if (lane->reader->position() != 0) state.commit.appended(now.boottime_ns);
-    if (state.full) lane->reader->set_stream_full(true);
+    // Either way: the agent before may have died with the word set.
+    lane->reader->set_stream_full(state.full);
   } else {
     options_.log(Severity::kWarning, "lane " + path + ": no stream takes the topic " + lane->topic +
                                          "; it is not drained");
