@@ -180,8 +180,13 @@ void Agent::sleep_on_bell() {
   queue_->arm();
   // What was committed before the producers could see the bell armed is found here.
   const auto report = step();
-  if (report.records == 0 && !report.more && worker_->outstanding() == 0) {
-    static_cast<void>(queue_->wait(kBellWaitNs));
+  if (report.records == 0 && !report.more && worker_->outstanding() == 0 &&
+      queue_->wait(kBellWaitNs)) {
+    queue_->disarm();
+    // Whoever may make a lane may ring without a record, as often as he likes: it costs him more
+    // than the agent.
+    if (step().records == 0) nap(nap_ns_);
+    return;
   }
   queue_->disarm();
 }
