@@ -16,32 +16,31 @@ bool handlers_installed = false;
 
 }  // namespace
 
-Status ForkGuard::add(Producer& producer) {
-  pthread_mutex_lock(&list_mutex);
-  if (!handlers_installed) {
-    const int error = pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
-    if (error != 0) {
-      pthread_mutex_unlock(&list_mutex);
-      return failed_call(error, "cannot prepare for", "fork");
-    }
-    handlers_installed = true;
-  }
+ForkGuard::Hold::Hold() { pthread_mutex_lock(&list_mutex); }
+ForkGuard::Hold::~Hold() { pthread_mutex_unlock(&list_mutex); }
+
+Status ForkGuard::prepare() {
+  const Hold hold;
+  if (handlers_installed) return Status::kOk;
+  const int error = pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+  if (error != 0) return failed_call(error, "cannot prepare for", "fork");
+  handlers_installed = true;
+  return Status::kOk;
+}
+
+void ForkGuard::add(Producer& producer) {
   producer.previous_ = nullptr;
   producer.next_ = list_head;
   if (list_head != nullptr) list_head->previous_ = &producer;
   list_head = &producer;
-  pthread_mutex_unlock(&list_mutex);
-  return Status::kOk;
 }
 
 void ForkGuard::remove(Producer& producer) {
-  pthread_mutex_lock(&list_mutex);
   if (producer.previous_ != nullptr) producer.previous_->next_ = producer.next_;
   if (producer.next_ != nullptr) producer.next_->previous_ = producer.previous_;
   if (list_head == &producer) list_head = producer.next_;
   producer.next_ = nullptr;
   producer.previous_ = nullptr;
-  pthread_mutex_unlock(&list_mutex);
 }
 
 void ForkGuard::before_fork() { pthread_mutex_lock(&list_mutex); }

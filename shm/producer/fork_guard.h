@@ -15,8 +15,18 @@ namespace spillway::shm {
 
 class ForkGuard {
  public:
-  /// Status kSystem if the handlers cannot be installed (out of memory).
-  [[nodiscard]] static Status add(Producer& producer);
+  /// Holds forks off, in every thread, from before a lane's descriptor is there until it is in the
+  /// list, and from before it leaves the list until it is closed. add and remove want it.
+  class Hold {
+   public:
+    Hold();
+    ~Hold();
+    Hold(const Hold&) = delete;
+    Hold& operator=(const Hold&) = delete;
+  };
+  /// Before the first Hold of a process counts. kSystem: out of memory.
+  [[nodiscard]] static Status prepare();
+  static void add(Producer& producer);
   static void remove(Producer& producer);
 
  private:

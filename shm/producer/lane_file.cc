@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -54,6 +55,11 @@ Status fill_file(LaneFile& lane, const char* path) {
   SPILLWAY_STEP("lane_file.mode_set");
   if (!lock_file(lane.fd)) return failed_call(errno, "cannot lock a new lane in", path);
   SPILLWAY_STEP("lane_file.locked");
+  // Beyond a limit on file sizes the kernel does not only refuse, it kills (SIGXFSZ).
+  struct rlimit limit {};
+  if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < bytes) {
+    return failed_call(EFBIG, "cannot reserve a lane in", path);
+  }
   if (const int error = posix_fallocate(lane.fd, 0, static_cast<off_t>(bytes)); error != 0) {
     return failed_call(error, "cannot reserve a lane in", path);
   }

@@ -78,6 +78,7 @@ const std::byte* map_bell(int queue_fd) {
 Status Producer::open(const char* queue_dir, const char* topic, const ProducerOptions& options) {
   close();
   shm::clear_failure();
+  if (const Status status = shm::ForkGuard::prepare(); status != Status::kOk) return status;
   char queue_path[PATH_MAX];
   if (queue_dir == nullptr) {
     shm::write_default_queue_directory(queue_path, sizeof queue_path);
@@ -92,6 +93,7 @@ Status Producer::open(const char* queue_dir, const char* topic, const ProducerOp
     ::close(queue_fd);
     return status;
   }
+  const shm::ForkGuard::Hold hold;
   const bool fencing = !register_for_membarrier();
   shm::LaneFile lane;
   Status status = shm::make_lane_file(lanes_fd, queue_path, topic, options, fencing, lane);
@@ -109,19 +111,14 @@ Status Producer::open(const char* queue_dir, const char* topic, const ProducerOp
   fd_ = lane.fd;
   queue_fd_ = queue_fd;
   armed_ = &kNoBell;
-  status = shm::ForkGuard::add(*this);
-  if (status != Status::kOk) {
-    forget();
-    shm::release_lane_file(lane.mapping, lane.capacity, lane.fd);
-    ::close(queue_fd);
-    return status;
-  }
+  shm::ForkGuard::add(*this);
   attach_bell();
   return Status::kOk;
 }
 
 void Producer::close() {
   if (lane_ == nullptr) return;
+  const shm::ForkGuard::Hold hold;
   shm::ForkGuard::remove(*this);
   // SYNC closing: a hint only; that the producer is gone is told by its lock.
   lane_->producer.closing.store(1, std::memory_order_release);
@@ -251,6 +248,7 @@ void Producer::ring_bell(std::uint32_t arming) {
   if (pwrite(fd_, &arming, sizeof arming, kRungAt) < 0) {
     // The agent's sleep has a bound: it comes without being called.
   }
+  SPILLWAY_STEP("producer.rung");
   errno = error;
 }
 

@@ -17,6 +17,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 
 #include "shm/lane/default_directory.h"
 #include "shm/lane/lane_layout.h"
@@ -74,7 +75,10 @@ class PosixQueueDirectory final : public QueueDirectory {
 
   void arm() override;
   [[nodiscard]] bool wait(std::uint64_t timeout_ns) override;
-  void disarm() override { control_word(kArmedOffset).store(0, std::memory_order_release); }
+  void disarm() override {
+    control_word(kArmedOffset).store(0, std::memory_order_release);
+    SPILLWAY_STEP("control.awake");
+  }
   [[nodiscard]] std::uint64_t rings() const override { return rings_; }
 
  private:
@@ -135,12 +139,18 @@ Result<std::vector<std::string>> PosixQueueDirectory::lanes() {
 }
 
 Result<void> PosixQueueDirectory::quarantine(const std::string& lane_path) {
+  struct stat status {};
+  if (lstat(lane_path.c_str(), &status) == 0 && S_ISDIR(status.st_mode)) {
+    return core::fail(ErrorCode::kInvalidArgument,
+                      "lane " + lane_path + " is a directory: it stays where it is");
+  }
   const std::string room = path_ + "/quarantine";
   SPILLWAY_TRY(names, list_names(room));
   // Names begin with the time of setting aside, so the first one is the oldest.
   for (std::size_t i = 0; i + kQuarantineMax <= names.size(); ++i) {
-    const std::string oldest = room + "/" + names[i];
-    if (unlink(oldest.c_str()) != 0) return core::fail_errno(errno, "cannot remove " + oldest);
+    // What cannot be removed must not jam the rest.
+    std::error_code ignored;
+    std::filesystem::remove_all(room + "/" + names[i], ignored);
     SPILLWAY_STEP("queue.oldest_removed");
   }
   std::array<char, 32> stamp{};
@@ -171,8 +181,10 @@ void PosixQueueDirectory::arm() {
   std::uint32_t arming = armings.load(std::memory_order_relaxed) + 1;
   if (arming == 0) arming = 1;
   armings.store(arming, std::memory_order_relaxed);
+  SPILLWAY_STEP("control.armings");
   stirred_ = false;
   control_word(kArmedOffset).store(arming, std::memory_order_seq_cst);
+  SPILLWAY_STEP("control.armed");
   // SYNC doorbell: stands in for the fence that a commit leaves out between its store and its load
   // of `armed`. Where it is not to be had, producers cannot register either, and fence by
   // themselves.

@@ -26,7 +26,7 @@ namespace spillway::core {
 
 /// All of them, by side and in the order in which a lane meets them. tests/faults reads this list
 /// and fails when no run reaches one.
-inline constexpr std::array<std::string_view, 46> kSteps{
+inline constexpr std::array<std::string_view, 50> kSteps{
     // the producer: open
     "lane_file.made",
     "lane_file.mode_set",
@@ -52,6 +52,7 @@ inline constexpr std::array<std::string_view, 46> kSteps{
     "producer.not_waiting",
     "producer.flush_wanted",
     "producer.flush_over",
+    "producer.rung",
     // the producer: close
     "producer.closing",
     "lane_file.unmapped",
@@ -70,6 +71,10 @@ inline constexpr std::array<std::string_view, 46> kSteps{
     "lane.woken",
     "lane.durable",
     "lane.stream_full",
+    // the agent: sleep
+    "control.armings",
+    "control.armed",
+    "control.awake",
     // the agent: removal
     "lane.locked",
     "drain.declared_closed",
