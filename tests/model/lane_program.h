@@ -104,6 +104,22 @@ class LaneProgram final : public Program {
   }
 
   bool put_one(Producer& producer, const Action& action) {
+    const bool whole = action.kind == Action::Kind::kPut && action.claim == action.sizes[0];
+    return whole ? put_whole(producer, action) : claim_and_commit(producer, action);
+  }
+
+  bool put_whole(Producer& producer, const Action& action) {
+    const std::uint64_t record = producer.acknowledged;
+    const auto fill = [this, record](std::byte* room) {
+      oracle_.write(room, record);
+      oracle_.offer(record + 1);
+    };
+    if (!producer.writer.put(action.sizes[0], Oracle::ticks_of(record), fill)) return false;
+    ++producer.acknowledged;
+    return true;
+  }
+
+  bool claim_and_commit(Producer& producer, const Action& action) {
     std::byte* const room = producer.writer.claim(action.claim);
     if (room == nullptr) return false;
     oracle_.scribble(room, action.claim);

@@ -99,6 +99,10 @@ class __attribute__((visibility("default"))) Producer {
   Status commit_last(std::size_t size);
   /// Copies a record in: accepted when kOk.
   [[nodiscard]] Status put(std::span<const std::byte> record);
+  /// The same for a record that is written in place: `fill(room)` writes all `size` bytes, 16-byte
+  /// aligned, and does nothing else. It is not called when there is no room.
+  template <typename Fill>
+  [[nodiscard]] Status put_in_place(std::size_t size, Fill fill);
   /// Copies records in, in order, and shows them to the agent all at once, for about the cost of the
   /// copies. The first that is refused is counted; those behind it are not tried.
   [[nodiscard]] Accepted put_many(std::span<const std::span<const std::byte>> records);
@@ -187,11 +191,20 @@ inline void Producer::look_at_bell() {
 }
 
 inline Status Producer::put(std::span<const std::byte> record) {
-  const Claim room = claim(record.size());
-  if (!room) [[unlikely]]
-    return room.status();
-  std::memcpy(room.data(), record.data(), record.size());
-  return commit(room, record.size());
+  return put_in_place(record.size(), [record](std::byte* room) {
+    std::memcpy(room, record.data(), record.size());
+  });
+}
+
+template <typename Fill>
+inline Status Producer::put_in_place(std::size_t size, Fill fill) {
+  // One comparison, as in claim.
+  if (size - 1 >= record_max_) [[unlikely]]
+    return refuse(refusal_of(size)).status();
+  if (!ring_.put(size, read_tick_clock(tick_clock_), fill)) [[unlikely]]
+    return refuse(Status::kFull).status();
+  look_at_bell();
+  return Status::kOk;
 }
 
 inline Accepted Producer::put_many(std::span<const std::span<const std::byte>> records) {

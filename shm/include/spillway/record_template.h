@@ -39,12 +39,10 @@ class RecordTemplate {
   [[nodiscard]] Status put(Producer& producer, const Patch<T>&... patches) const {
     if (!(... && holds(patches.offset, sizeof(T)))) [[unlikely]]
       return Status::kInvalid;
-    const Claim claim = producer.claim(bytes_.size());
-    if (!claim) [[unlikely]]
-      return claim.status();
-    std::memcpy(claim.data(), bytes_.data(), bytes_.size());
-    (std::memcpy(claim.data() + patches.offset, &patches.value, sizeof(T)), ...);
-    return producer.commit(claim, bytes_.size());
+    return producer.put_in_place(bytes_.size(), [&](std::byte* room) {
+      std::memcpy(room, bytes_.data(), bytes_.size());
+      (std::memcpy(room + patches.offset, &patches.value, sizeof(T)), ...);
+    });
   }
 
  private:

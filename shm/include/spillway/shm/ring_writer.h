@@ -18,6 +18,7 @@
 
 #include "spillway/core/atomic.h"
 #include "spillway/core/frame.h"
+#include "spillway/core/prefetch.h"
 #include "spillway/core/step.h"
 
 namespace spillway::shm {
@@ -39,6 +40,10 @@ class RingWriter {
   /// Publishes the claim's first `size` bytes as one record. False if there is no claim, or size is
   /// 0 or beyond it: then nothing is published.
   [[nodiscard]] bool commit(std::size_t size, std::uint64_t ticks);
+  /// claim, write and commit in one, for less: `fill(room)` writes all `size` bytes and does nothing
+  /// else. False if there is no room.
+  template <typename Fill>
+  [[nodiscard]] bool put(std::size_t size, std::uint64_t ticks, Fill fill);
   /// The last claim's room; whoever committed another has nothing to commit.
   [[nodiscard]] const std::byte* claimed() const { return claimed_; }
   void forget_claim() { claimed_size_ = 0; }
@@ -50,9 +55,17 @@ class RingWriter {
  private:
   friend class RingBatch;
 
-  [[nodiscard]] Word& word_at(std::size_t offset) const {
-    return *reinterpret_cast<Word*>(data_ + offset);
-  }
+  /// Where a frame goes: behind `skip` bytes of padding, if it would run past the ring's end.
+  struct Place {
+    std::size_t start;  // offset of the padding, or of the frame where there is none
+    std::size_t skip;
+    std::uint64_t end;  // the position behind the frame
+
+    [[nodiscard]] std::size_t frame() const { return skip == 0 ? start : 0; }
+  };
+
+  [[nodiscard]] static Word& word_of(std::byte* frame) { return *reinterpret_cast<Word*>(frame); }
+  [[nodiscard]] Word& word_at(std::size_t offset) const { return word_of(data_ + offset); }
   [[nodiscard]] std::size_t offset_of(std::uint64_t position) const {
     return static_cast<std::size_t>(position & (capacity_ - 1));
   }
@@ -61,11 +74,15 @@ class RingWriter {
     const std::size_t to_end = static_cast<std::size_t>(capacity_) - offset;
     return frame <= to_end ? 0 : to_end;
   }
+  [[nodiscard]] bool find_room(std::size_t size, Place& place);
   [[nodiscard]] bool fits(std::uint64_t end);
   [[nodiscard]] bool fits_what_was_seen(std::uint64_t end) const {
     return end + core::kFrameHeaderBytes - consumed_seen_ <= capacity_;
   }
-  void write_header_rest(std::size_t offset, std::uint64_t ticks) const;
+  void prefetch_behind(std::uint64_t end, std::size_t frame) const;
+  static void write_header_rest(std::byte* frame, std::uint64_t ticks);
+  static void publish(std::byte* data, std::size_t mask, const Place& place, std::size_t size,
+                      std::uint64_t ticks);
 
   std::byte* data_ = nullptr;
   std::uint64_t position_ = 0;
@@ -100,6 +117,19 @@ class RingBatch {
   std::uint32_t first_word_ = core::kCommitNothing;  // nothing: the batch is empty
 };
 
+/// The lines that a frame some way behind `end` will need come over from the drain's core while this
+/// one is written: on far cores that is most of what a small record costs. A large frame waits for
+/// its own lines whatever comes behind, and only the drain would have to wait with it.
+inline void RingWriter::prefetch_behind(std::uint64_t end, std::size_t frame) const {
+  constexpr std::uint64_t kAheadBytes = 256;
+  constexpr std::size_t kFrameBytesMax = 320;
+  constexpr std::size_t kLineBytes = 64;
+  if (frame >= kFrameBytesMax) return;
+  for (std::size_t at = 0; at < frame; at += kLineBytes) {
+    core::prefetch_for_store(data_ + offset_of(end + kAheadBytes + at));
+  }
+}
+
 inline bool RingWriter::fits(std::uint64_t end) {
   if (fits_what_was_seen(end)) [[likely]]
     return true;
@@ -111,51 +141,81 @@ inline bool RingWriter::fits(std::uint64_t end) {
 
 /// Everything of a header but its commit word. Plain stores: the drain reads them only behind that
 /// word. Flags and reserved are 0 in version 1.
-inline void RingWriter::write_header_rest(std::size_t offset, std::uint64_t ticks) const {
-  core::store_plain(data_ + offset + 4, std::uint32_t{0});
-  core::store_plain(data_ + offset + 8, ticks);
+inline void RingWriter::write_header_rest(std::byte* frame, std::uint64_t ticks) {
+  core::store_plain(frame + 4, std::uint32_t{0});
+  core::store_plain(frame + 8, ticks);
+}
+
+inline bool RingWriter::find_room(std::size_t size, Place& place) {
+  const auto frame = static_cast<std::size_t>(core::frame_bytes(size));
+  place.start = offset_of(position_);
+  place.skip = skip_before(frame, place.start);
+  place.end = position_ + place.skip + frame;
+  claimed_size_ = 0;
+  if (!fits(place.end)) [[unlikely]]
+    return false;
+  prefetch_behind(place.end, frame);
+  return true;
 }
 
 inline std::byte* RingWriter::claim(std::size_t size) {
-  const auto frame = static_cast<std::size_t>(core::frame_bytes(size));
-  const std::size_t offset = offset_of(position_);
-  const std::size_t skip = skip_before(frame, offset);
-  if (!fits(position_ + skip + frame)) [[unlikely]] {
-    claimed_size_ = 0;
+  Place place;
+  if (!find_room(size, place)) [[unlikely]]
     return nullptr;
-  }
   claimed_size_ = size;
-  claimed_skip_ = skip;
-  claimed_ = data_ + (skip == 0 ? offset : 0) + core::kFrameHeaderBytes;
+  claimed_skip_ = place.skip;
+  claimed_ = data_ + place.frame() + core::kFrameHeaderBytes;
   return claimed_;
+}
+
+/// The ring's place in memory comes as values: through `this` they would be read again behind each
+/// store of bytes.
+inline void RingWriter::publish(std::byte* data, std::size_t mask, const Place& place,
+                                std::size_t size, std::uint64_t ticks) {
+  std::byte* const frame = data + place.frame();
+  write_header_rest(frame, ticks);
+  SPILLWAY_STEP("ring.header_written");
+  // The terminator comes before the publication (rule 2), at the committed end.
+  word_of(data + (static_cast<std::size_t>(place.end) & mask))
+      .store(core::kCommitNothing, std::memory_order_relaxed);
+  SPILLWAY_STEP("ring.terminated");
+  const auto word = static_cast<std::uint32_t>(size + 1);
+  if (place.skip == 0) [[likely]] {
+    // SYNC published: pairs with the acquire load of each commit word in RingReader.
+    word_of(frame).store(word, std::memory_order_release);
+    SPILLWAY_STEP("ring.published");
+  } else {
+    // Rule 3: the padding's word publishes the record behind it, too.
+    word_of(frame).store(word, std::memory_order_relaxed);
+    SPILLWAY_STEP("ring.hidden");
+    // SYNC published: as above.
+    word_of(data + place.start).store(core::kCommitPadding, std::memory_order_release);
+    SPILLWAY_STEP("ring.padded");
+  }
 }
 
 inline bool RingWriter::commit(std::size_t size, std::uint64_t ticks) {
   // One comparison for 'no claim', 'empty' (0 - 1 wraps) and 'more than was claimed'.
   if (size - 1 >= claimed_size_) [[unlikely]]
     return false;
-  const auto offset = static_cast<std::size_t>(claimed_ - data_) - core::kFrameHeaderBytes;
-  const auto frame = static_cast<std::size_t>(core::frame_bytes(size));
-  write_header_rest(offset, ticks);
-  SPILLWAY_STEP("ring.header_written");
-  // The terminator comes before the publication (rule 2), at the committed end.
-  word_at(offset_of(offset + frame)).store(core::kCommitNothing, std::memory_order_relaxed);
-  SPILLWAY_STEP("ring.terminated");
-  const auto word = static_cast<std::uint32_t>(size + 1);
-  if (claimed_skip_ == 0) [[likely]] {
-    // SYNC published: pairs with the acquire load of each commit word in RingReader.
-    word_at(offset).store(word, std::memory_order_release);
-    SPILLWAY_STEP("ring.published");
-  } else {
-    // Rule 3: the padding's word publishes the record behind it, too.
-    word_at(offset).store(word, std::memory_order_relaxed);
-    SPILLWAY_STEP("ring.hidden");
-    // SYNC published: as above.
-    word_at(offset_of(position_)).store(core::kCommitPadding, std::memory_order_release);
-    SPILLWAY_STEP("ring.padded");
-  }
-  position_ += claimed_skip_ + frame;
+  const Place place{offset_of(position_), claimed_skip_,
+                    position_ + claimed_skip_ + core::frame_bytes(size)};
+  publish(data_, static_cast<std::size_t>(capacity_) - 1, place, size, ticks);
+  position_ = place.end;
   claimed_size_ = 0;
+  return true;
+}
+
+template <typename Fill>
+inline bool RingWriter::put(std::size_t size, std::uint64_t ticks, Fill fill) {
+  Place place;
+  if (!find_room(size, place)) [[unlikely]]
+    return false;
+  std::byte* const data = data_;
+  const std::size_t mask = static_cast<std::size_t>(capacity_) - 1;
+  fill(data + place.frame() + core::kFrameHeaderBytes);
+  publish(data, mask, place, size, ticks);
+  position_ = place.end;
   return true;
 }
 
@@ -166,6 +226,7 @@ inline std::byte* RingBatch::claim(std::size_t size) {
   claimed_size_ = 0;
   if (!ring_.fits(end_ + skip + frame)) [[unlikely]]
     return nullptr;
+  ring_.prefetch_behind(end_ + skip + frame, frame);
   claimed_size_ = size;
   claimed_skip_ = skip;
   return ring_.data_ + (skip == 0 ? offset : 0) + core::kFrameHeaderBytes;
@@ -178,7 +239,7 @@ inline void RingBatch::add(std::uint64_t ticks) {
   const std::size_t offset = claimed_skip_ == 0 ? start : 0;
   const auto word = static_cast<std::uint32_t>(claimed_size_ + 1);
   const bool first = first_word_ == core::kCommitNothing;
-  ring_.write_header_rest(offset, ticks);
+  ring_.write_header_rest(ring_.data_ + offset, ticks);
   SPILLWAY_STEP("batch.header_written");
   if (first) {
     first_offset_ = start;
