@@ -279,6 +279,22 @@ class HostileQueue(unittest.TestCase):
 
         wait_until(lambda: share() < CPU_SHARE_MAX, "the agent to come to rest after the flood", 10)
 
+    def test_rings_without_records_do_not_keep_the_agent_awake(self):
+        world = self.start()
+        bell = os.open(world.queue_dir / "lanes" / "no-lane", os.O_CREAT | os.O_WRONLY, 0o600)
+        self.addCleanup(os.close, bell)
+        rings = 0
+        pid, over = world.agent.process.pid, time.monotonic() + FLOOD_SECONDS
+        before, began = cpu_seconds(pid), time.monotonic()
+        while time.monotonic() < over:
+            os.pwrite(bell, b"ring", 0)
+            rings += 1
+        share = (cpu_seconds(pid) - before) / (time.monotonic() - began)
+        print(f"{rings} rings, the agent's share of a core {share:.3f}")
+        self.assertGreater(rings, 10_000)
+        self.assertLess(share, CPU_SHARE_MAX / 2)
+        self.assert_first_processes()
+
     def each_alone(self, trick):
         world = self.start()
         flood = Flood(world.queue_dir / "lanes", ARGUMENTS.seed)
