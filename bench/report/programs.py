@@ -169,3 +169,7 @@ class RouDi(Daemon):
         # What it leaves where it had to be killed: its own two pieces of shared memory.
         for name in ("iceoryx_mgmt", pwd.getpwuid(os.getuid()).pw_name):
             pathlib.Path("/dev/shm", name).unlink(missing_ok=True)
+        # And its clients' sockets and locks.
+        for left in pathlib.Path("/tmp").glob("spillway-bench-*[0-9]*"):
+            if left.is_file() or left.is_socket():
+                left.unlink(missing_ok=True)
