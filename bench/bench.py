@@ -18,7 +18,7 @@ import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from report import machine, page, table  # noqa: E402
+from report import machine, page, table, waking  # noqa: E402
 from report.bars import SIZES, all_bars  # noqa: E402
 from report.figures import Figures  # noqa: E402
 from report.programs import Agent, BenchError, LeftOut, Programs, RouDi  # noqa: E402
@@ -29,6 +29,7 @@ PEERS = ["boost-spsc", "iceoryx", "boost-message-queue", "posix-mq", "unix-datag
 STORES = ["spillway", "sqlite", "lmdb", "rocksdb"]
 GAP_NS = {64: 4000, 256: 8000, 1024: 16000}  # 20, 34 and 65 MB/s of frames: what a small disk takes
 PLOTTED = ["timer", "floor", "spillway-put", *PEERS]
+IDLE_LANES = 256
 STATUS_SECONDS = 1.3  # the agent writes its status once a second
 OUT = pathlib.Path(__file__).parent / "out"
 
@@ -65,7 +66,8 @@ class Suite:
         self.programs = programs
         self.left_out = {}
         self.facts = {}
-        self.results = {"latency": [], "paced": [], "producers": [], "drain": [], "durable": [], "instructions": {}, "google": {}}
+        self.results = {"latency": [], "paced": [], "producers": [], "drain": [], "durable": [], "instructions": {}, "google": {},
+                        "idle": [], "wakes": []}  # fmt: skip
         self.round = 0
 
     def wanted(self, names):
@@ -145,6 +147,14 @@ class Suite:
                 time.sleep(STATUS_SECONDS)
                 self.add("paced", line, hz=hz, rings=agent.rings() - before)
 
+    def waking(self):
+        if "spillway-put" not in self.wanted(OURS):
+            return
+        say(f"== the agent idle with {IDLE_LANES} lanes, and woken")
+        self.results["idle"].append(waking.idle_share(self.programs, IDLE_LANES, 5 if self.options.quick else 20))
+        for pause, count in ((1.6, 3 if self.options.quick else 10), (0.02, 100)):
+            self.results["wakes"].append(waking.wakes(self.programs, pause, count))
+
     def latency_paced(self, agent, hz, count):
         return self.programs.measure("bench_latency", "spillway-put", "--mode", "paced", "--hz", hz, "--count", count,
                                      "--queue", agent.queue)  # fmt: skip
@@ -219,6 +229,7 @@ def run(suite):
         if roudi is not None:
             roudi.__exit__()
     suite.paced()
+    suite.waking()
     if suite.wanted(STORES):
         suite.durable()
 

@@ -13,6 +13,7 @@ SIZES = (64, 256, 1024)
 OURS_AGENT = ("spillway-put", "agent")
 OURS = ("spillway-put", "bench")
 TIMER = ("timer", "bench")
+IDLE_SHARE_MAX = 0.005
 
 
 @dataclasses.dataclass
@@ -129,6 +130,18 @@ def paced_bars(paced):
         yield Bar(f"paced at {hz} Hz, doorbell rings (none allowed at 1 kHz)", text, judge(rings == 0, hz == 1000))
 
 
+def waking_bars(idle, wakes):
+    if not idle:
+        yield not_measured("agent idle")
+    for line in idle:
+        text = f"{100 * line['share']:.2f} % of a core, allowed {100 * IDLE_SHARE_MAX:g} %"
+        yield Bar(f"agent idle with {line['lanes']} lanes", text, judge(line["share"] <= IDLE_SHARE_MAX, True))
+    for line in wakes:
+        state = "asleep on its bell" if line["pause_s"] > 1 else "napping (5 ms)"
+        text = f"p50 {line['p50_us']:.0f} µs, max {line['max_us']:.0f} µs of {line['count']}"
+        yield Bar(f"put to process-safe, as the producer sees it, the agent {state}", text, "reported")
+
+
 def drain_bars(drain):
     for size in SIZES:
         found = [line for line in drain if line["size"] == size]
@@ -174,6 +187,7 @@ def all_bars(results, figures):
     return [
         *enqueue_bars(figures),
         *paced_bars(results["paced"]),
+        *waking_bars(results["idle"], results["wakes"]),
         *back_to_back_bars(figures),
         *one_way_bars(figures),
         *drain_bars(results["drain"]),

@@ -68,13 +68,19 @@ class Verdicts(unittest.TestCase):
             self.assertEqual(make(refused).verdict, "short")
 
     def test_what_was_not_measured_is_said_and_never_holds(self):
-        empty = {"paced": [], "drain": [], "durable": [], "producers": [], "instructions": {}}
+        empty = {"paced": [], "drain": [], "durable": [], "producers": [], "instructions": {}, "idle": [], "wakes": []}
         verdicts = {bar.verdict for bar in bars.all_bars(empty, Figures([]))}
         self.assertEqual(verdicts, {"not measured", "see there"})
 
     def test_a_ring_at_one_kilohertz_is_short(self):
         paced = [{"hz": hz, "rings": 1, "per_op": {"p50": 100.0, "count": 10}} for hz in (10, 1000)]
         self.assertEqual([bar.verdict for bar in bars.paced_bars(paced)], ["short", "reported"])
+
+    def test_an_agent_that_takes_more_than_half_a_percent_of_a_core_for_nothing_is_short(self):
+        judged = [next(bars.waking_bars([{"lanes": 256, "share": share}], [])).verdict for share in (0.005, 0.0051)]
+        self.assertEqual(judged, ["holds", "short"])
+        wake = {"pause_s": 1.6, "count": 3, "p50_us": 1.0, "max_us": 2.0}
+        self.assertEqual([bar.verdict for bar in bars.waking_bars([], [wake])], ["not measured", "reported"])
 
 
 class Output(unittest.TestCase):
