@@ -70,7 +70,8 @@ check_model() {
 #   system.*, agent.*, arm.* and link_test (not built here) drive the daemons as they ship: the socket templates take minutes to
 #     compile with sanitizers, and the same state machines run in the rooms' tests.
 #   Seeds/RecoveryTest.*/2 is the longest of the seeds, four times the others, which run: minutes, and no other code.
-asan_targets=(tests_core tests_shm tests_edge-agent uplink_session_test consumer_session_test session_pair_test inbox_test)
+asan_targets=(tests_core tests_shm tests_edge-agent uplink_session_test consumer_session_test session_pair_test inbox_test
+  fault_restart_test lane_fuzzer_replay)
 asan_exclusions='^(system|agent|arm|house|model)\.|^core\.[a-z]|_NOT_BUILT|^Seeds/RecoveryTest\..*/2$'
 
 check_asan() {

@@ -166,16 +166,15 @@ class WriteCounter {
 
 TEST_F(Waiting, OneSleepCostsAProducerOneRing) {
   const WriteCounter writes(queue_.path() + "/lanes");
-  shm::QueueDirectory& directory = queue_.directory();
-  lie_down(directory);
+  lie_down(queue_.directory());
   EXPECT_EQ(producer_.put(make_record(0, 100)), Status::kOk);
-  EXPECT_TRUE(directory.wait(0));
+  EXPECT_TRUE(queue_.directory().wait(0));
   EXPECT_TRUE(writes.any());
   for (int i = 0; i < 3; ++i) EXPECT_EQ(producer_.put(make_record(1, 100)), Status::kOk);
   EXPECT_FALSE(writes.any());
   // The next sleep is another one, and so is that of the agent after this one.
   for (int i = 0; i < 3; ++i) {
-    directory.disarm();
+    queue_.directory().disarm();
     if (i == 1) {
       queue_.close();
       queue_.open();
