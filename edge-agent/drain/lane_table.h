@@ -3,7 +3,7 @@
 //
 // One thread. No I/O. Invariants:
 //  1. Lane ids and paths are unique in the table.
-//  2. Of the lanes of one (producer, topic) exactly the oldest is not waiting: a restarted
+//  2. Of one user's lanes of one (producer, topic) exactly the oldest is not waiting: a restarted
 //     producer's new records never overtake its old ones. Oldest: of an earlier boot first, then by
 //     created_boottime_ns, then by lane id.
 #pragma once
