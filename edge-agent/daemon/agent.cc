@@ -180,15 +180,12 @@ void Agent::sleep_on_bell() {
   queue_->arm();
   // What was committed before the producers could see the bell armed is found here.
   const auto report = step();
-  if (report.records == 0 && !report.more && worker_->outstanding() == 0 &&
-      queue_->wait(kBellWaitNs)) {
-    queue_->disarm();
-    // Whoever may make a lane may ring without a record, as often as he likes: it costs him more
-    // than the agent.
-    if (step().records == 0) nap(nap_ns_);
-    return;
-  }
+  const bool silent = report.records == 0 && !report.more && worker_->outstanding() == 0;
+  const bool rung = silent && queue_->wait(kBellWaitNs);
   queue_->disarm();
+  // Whoever may make a lane may ring without a record, as often as he likes: it costs him more than
+  // the agent.
+  if (rung && step().records == 0) nap(nap_ns_);
 }
 
 void Agent::write_status() {
