@@ -115,6 +115,7 @@ class StreamLog final : public DurableLog {
   std::uint64_t lane_end_ = 0;
   std::uint64_t sync_at_ns_ = 0;
   std::optional<core::SyncPlan> plan_;
+  std::optional<core::SpareOrder> spare_;
   std::atomic<bool> synced_{false};
   core::Result<void> sync_outcome_;
   std::atomic<bool> spare_made_{false};
@@ -148,10 +149,11 @@ void StreamLog::make_run() {
 
 /// Group commit and spare files, as the agent's drain does after each step.
 void StreamLog::keep(bool at_once) {
-  if (spare_made_.exchange(false)) stream_->finish_spare(spare_outcome_);
-  if (const auto spare = stream_->order_spare()) {
-    worker_.order([this, order = *spare] {
-      spare_outcome_ = order.run();
+  if (spare_made_.exchange(false)) stream_->finish_spare(*spare_, spare_outcome_);
+  if (auto spare = stream_->order_spare()) {
+    spare_ = std::move(spare);
+    worker_.order([this] {
+      spare_outcome_ = spare_->run();
       spare_made_ = true;
     });
   }

@@ -88,7 +88,8 @@ SPILLWAY_PIN(SegmentHeader, gateway_, 88);
 SPILLWAY_PIN(SegmentHeader, boot_id_, 104);
 SPILLWAY_PIN(SegmentHeader, created_boottime_ns_, 120);
 SPILLWAY_PIN(SegmentHeader, stream_, 128);
-SPILLWAY_PIN(SegmentHeader, reserved_, 192);
+SPILLWAY_PIN(SegmentHeader, recycled_, 192);
+SPILLWAY_PIN(SegmentHeader, reserved_, 193);
 
 // StreamControl
 SPILLWAY_PIN(StreamControl, magic_, 0);

@@ -56,9 +56,10 @@ Result<bool> scan_segment(env::Env& env, FoundStream& found, std::size_t index) 
     found.tail = scan.position();
     found.sealed = scan.sealed();
     // Both places where the walk would have looked for a record.
-    SPILLWAY_TRY(blank, is_blank_at(env, info, found.tail));
-    SPILLWAY_TRY(page_blank, is_blank_at(env, info, round_up(found.tail, kPageBytes)));
-    found.last_is_blank = !any_data && !found.sealed && blank && page_blank;
+    SPILLWAY_TRY(unwritten, is_unwritten(info.header, found.tail, found.next_offset, window));
+    SPILLWAY_TRY(page_unwritten, is_unwritten(info.header, round_up(found.tail, kPageBytes),
+                                              found.next_offset, window));
+    found.last_is_blank = !any_data && !found.sealed && unwritten && page_unwritten;
   }
   return any_data;
 }

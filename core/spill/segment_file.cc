@@ -44,8 +44,10 @@ Result<bool> inspect(env::Env& env, SegmentInfo& info) {
     info.problem = "its name and its header disagree";
   } else {
     info.readable = true;
+    return true;
   }
-  return true;
+  // Freed and recycled since it was opened: its name went first.
+  return env.exists(info.path);
 }
 
 }  // namespace
@@ -88,6 +90,17 @@ std::uint64_t end_limit(const std::vector<SegmentInfo>& segments, std::size_t in
     limit = std::min(limit, segments[i].base_offset);
   }
   return limit;
+}
+
+void warm_file(env::Env& env, const std::string& path) {
+  constexpr std::size_t kChunkBytes = 64 * 1024;
+  auto file = env.open(path, env::OpenMode::kRead);
+  if (!file) return;
+  std::vector<std::byte> chunk(kChunkBytes);
+  for (std::uint64_t at = 0;; at += kChunkBytes) {
+    const auto got = (*file)->read(at, chunk);
+    if (!got || *got < kChunkBytes) return;
+  }
 }
 
 Result<void> make_blank_segment(env::Env& env, const std::string& path, std::uint64_t bytes) {

@@ -48,4 +48,8 @@ struct SegmentInfo {
 [[nodiscard]] Result<void> make_blank_segment(env::Env& env, const std::string& path,
                                               std::uint64_t bytes);
 
+/// Reads the file, so that a store into its mapping need not wait for the disk. A hint: a file that
+/// is gone is no error.
+void warm_file(env::Env& env, const std::string& path);
+
 }  // namespace spillway::core

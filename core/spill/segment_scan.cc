@@ -1,5 +1,6 @@
 #include "core/spill/segment_scan.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace spillway::core {
@@ -64,6 +65,18 @@ Result<std::optional<ScannedBlock>> SegmentScan::next(ByteSource& source) {
   expected_ += block->header.count();
   sealed_ = block->kind() == format::BlockKind::seal;
   return block;
+}
+
+Result<bool> is_unwritten(const format::SegmentHeader& segment, std::uint64_t position,
+                          std::uint64_t expected, ByteSource& source) {
+  SPILLWAY_TRY(bytes, source.view(position, kBlockHeaderBytes));
+  if (std::all_of(bytes.begin(), bytes.end(), [](std::byte byte) { return byte == std::byte{0}; })) {
+    return true;
+  }
+  if (segment.recycled() == 0 || bytes.size() < kBlockHeaderBytes) return false;
+  format::BlockHeader stale;
+  std::memcpy(&stale, bytes.data(), kBlockHeaderBytes);
+  return stale.base_offset() != expected;
 }
 
 }  // namespace spillway::core

@@ -75,4 +75,10 @@ class SegmentScan {
   std::string reason_;
 };
 
+/// True if the writer never came to `position`, where the block of offset `expected` would stand: it
+/// is blank or, in a recycled file, belongs to what the file held before.
+[[nodiscard]] Result<bool> is_unwritten(const format::SegmentHeader& segment,
+                                        std::uint64_t position, std::uint64_t expected,
+                                        ByteSource& source);
+
 }  // namespace spillway::core

@@ -38,6 +38,7 @@ class SegmentWriter {
   void forget_populated() { populated_ = tail_; }
 
   [[nodiscard]] std::uint64_t tail() const { return tail_; }
+  [[nodiscard]] bool is_half_full() const { return tail_ >= info_.bytes / 2; }
   [[nodiscard]] bool sealed() const { return sealed_; }
   /// Found sealed, or so full that not even a seal fits: nothing more goes in.
   void mark_sealed() { sealed_ = true; }

@@ -35,7 +35,7 @@ class StreamImpl final : public Stream {
   std::optional<SyncPlan> plan_sync() override;
   Result<void> finish_sync(const SyncPlan& plan, const Result<void>& outcome) override;
   std::optional<SpareOrder> order_spare() override;
-  void finish_spare(const Result<void>& outcome) override;
+  void finish_spare(const SpareOrder& order, const Result<void>& outcome) override;
   Result<void> collect() override;
   std::uint64_t oldest_offset() const override;
   std::uint64_t next_offset() const override { return next_offset_; }
@@ -90,7 +90,8 @@ class StreamImpl final : public Stream {
   [[nodiscard]] std::uint64_t head_bytes_max() const { return options_.segment_bytes / 2; }
   Result<void> roll();
   Result<std::string> prepare_file(std::uint64_t bytes);
-  format::SegmentHeader make_header(std::uint64_t base_offset, std::uint64_t bytes);
+  Result<void> discard_spare();
+  format::SegmentHeader make_header(std::uint64_t base_offset, std::uint64_t bytes, bool recycled);
   Result<SegmentInfo> write_header(const std::string& path, std::uint64_t base_offset,
                                    std::uint64_t bytes);
   /// Gives a prepared and synced file its name.
@@ -113,6 +114,8 @@ class StreamImpl final : public Stream {
   Result<void> remove_oldest();
   Result<bool> is_acknowledged(const std::string& uplink, std::size_t index);
   [[nodiscard]] bool may_drop_oldest() const;
+  [[nodiscard]] bool may_recycle(const SegmentInfo& info) const;
+  [[nodiscard]] bool has_spare(std::uint64_t bytes) const;
 
   [[nodiscard]] std::string path_of(const std::string& name) const {
     return options_.directory + "/" + name;
@@ -132,6 +135,9 @@ class StreamImpl final : public Stream {
   std::optional<SyncUnderWay> sync_;
   std::uint64_t sync_generation_ = 0;
   Spare spare_ = Spare::kNone;
+  bool spare_is_cold_ = false;      // recycled, and perhaps no longer in memory
+  bool spare_order_is_out_ = false;
+  std::optional<std::uint64_t> warmed_sequence_;  // the oldest segment that was ordered to be warmed
   Journal journal_;
   std::uint64_t next_offset_ = 0;
   std::uint64_t next_sequence_ = 0;

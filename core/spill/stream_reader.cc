@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <deque>
+#include <utility>
 
 #include "core/spill/paths.h"
 #include "core/spill/segment_scan.h"
@@ -92,6 +93,7 @@ std::optional<std::size_t> FileStreamReader::choose() const {
 
 /// Opens the segment that follows, or lays ready the gap before it. False: there is none yet.
 Result<bool> FileStreamReader::enter() {
+  bool listed_anew = false;
   for (int tries = 0; tries < kTriesMax; ++tries) {
     const auto chosen = choose();
     if (!chosen) return false;
@@ -100,6 +102,11 @@ Result<bool> FileStreamReader::enter() {
     const bool rolled_back = behind_ && info.header.journal_sequence() != behind_->journal_sequence;
     if (rolled_back) position_ = std::min(position_, info.base_offset);
     if (info.base_offset > position_) {
+      // What is missing may have been freed since the listing: then it is not damage.
+      if (!std::exchange(listed_anew, true)) {
+        SPILLWAY_CHECKED(list());
+        continue;
+      }
       SPILLWAY_TRY(missing, missing_between(env_, directory_, position_, info.base_offset,
                                             segments_.front().base_offset));
       pending_.assign(missing.begin(), missing.end());

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "core/spill/paths.h"
 #include "core/spill/stream_impl.h"
 #include "spillway/core/cursor.h"
@@ -18,11 +20,22 @@ bool StreamImpl::may_drop_oldest() const {
   return options_.when_full == WhenFull::kDropOldest && segments_.size() > 1;
 }
 
-/// Brings the total below the quota, so that `bytes` more are within it.
+bool StreamImpl::has_spare(std::uint64_t bytes) const {
+  return spare_ == Spare::kReady && bytes == options_.segment_bytes;
+}
+
+/// Brings the total below the quota, so that `bytes` more are within it; or makes a spare of them.
 Result<void> StreamImpl::make_disk_room(std::uint64_t bytes) {
-  if (held_bytes() + bytes <= options_.max_bytes) return {};
+  const auto has_room = [this, bytes] {
+    return has_spare(bytes) || held_bytes() + bytes <= options_.max_bytes;
+  };
+  if (has_room()) return {};
   SPILLWAY_CHECKED(collect());
-  while (held_bytes() + bytes > options_.max_bytes) {
+  while (!has_room()) {
+    if (spare_ == Spare::kReady) {
+      SPILLWAY_CHECKED(discard_spare());
+      continue;
+    }
     if (!may_drop_oldest()) {
       return fail(ErrorCode::kFull, what() + "its " + std::to_string(options_.max_bytes) +
                                         " bytes (max_bytes) are in use and nothing may be dropped: "
@@ -42,13 +55,31 @@ Result<void> StreamImpl::drop_oldest() {
   return remove_oldest();
 }
 
+/// A segment that nobody needs any more may become the next one: its disk space is written already.
+/// What a sync still waits for may have to be written again from memory, so it must stay as it is.
+bool StreamImpl::may_recycle(const SegmentInfo& info) const {
+  const auto is_it = [&info](const Unsynced& part) {
+    return part.segment->info().sequence == info.sequence;
+  };
+  return spare_ == Spare::kNone && info.bytes == options_.segment_bytes &&
+         std::none_of(unsynced_.begin(), unsynced_.end(), is_it);
+}
+
 Result<void> StreamImpl::remove_oldest() {
-  auto removed = env_.remove(segments_[0].path);
-  if (!removed && removed.error().code != ErrorCode::kNotFound) return removed;
+  const std::string path = segments_[0].path;
+  const bool recycles = may_recycle(segments_[0]);
+  auto freed = recycles ? env_.rename(path, path_of(kSpareName)) : env_.remove(path);
+  if (!freed && freed.error().code != ErrorCode::kNotFound) return freed;
   segments_.erase(segments_.begin());
   control_->set_oldest(oldest_offset());
   // One by one: should a removal be undone by a power cut, no hole may stand behind what reappears.
-  return env_.sync_directory(options_.directory);
+  // And before a recycled file is written: nothing else may ever stand under its old name.
+  SPILLWAY_CHECKED(env_.sync_directory(options_.directory));
+  if (recycles && freed) {
+    spare_ = Spare::kReady;
+    spare_is_cold_ = true;
+  }
+  return {};
 }
 
 /// True if the uplink's cursor, as it stands on the disk, is behind segments_[index].

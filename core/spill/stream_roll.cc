@@ -1,10 +1,23 @@
 #include <algorithm>
 #include <cstring>
+#include <utility>
+#include <vector>
 
 #include "core/spill/paths.h"
 #include "core/spill/stream_impl.h"
 
 namespace spillway::core {
+
+namespace {
+
+/// A file that was never a segment is blank.
+Result<bool> was_segment(const env::File& file) {
+  std::uint64_t magic = 0;
+  SPILLWAY_CHECKED(file.read(0, writable_bytes_of(magic)));
+  return magic != 0;
+}
+
+}  // namespace
 
 std::uint64_t StreamImpl::head_bytes() const {
   return block_bytes(sizeof(format::ClockReading)) +
@@ -22,22 +35,34 @@ Result<void> StreamImpl::roll() {
   return begin_segment(path, next_offset_);
 }
 
-/// A blank file of this size, its disk space reserved, within the quota.
+/// A file of this size, blank or recycled, its disk space reserved, within the quota.
 Result<std::string> StreamImpl::prepare_file(std::uint64_t bytes) {
-  if (spare_ == Spare::kReady && bytes == options_.segment_bytes) return path_of(kSpareName);
   const std::string path = path_of(kRollName);
   SPILLWAY_CHECKED(make_disk_room(bytes));
-  while (true) {
+  while (!has_spare(bytes)) {
     auto made = make_blank_segment(env_, path, bytes);
     if (made) return path;
-    if (made.error().code != ErrorCode::kFull || !may_drop_oldest()) {
+    if (made.error().code != ErrorCode::kFull) return tl::unexpected(std::move(made).error());
+    if (spare_ == Spare::kReady) {
+      SPILLWAY_CHECKED(discard_spare());
+    } else if (may_drop_oldest()) {
+      SPILLWAY_CHECKED(drop_oldest());
+    } else {
       return tl::unexpected(std::move(made).error());
     }
-    SPILLWAY_CHECKED(drop_oldest());
   }
+  return path_of(kSpareName);
 }
 
-format::SegmentHeader StreamImpl::make_header(std::uint64_t base_offset, std::uint64_t bytes) {
+/// A spare of the wrong size holds the room that another file needs.
+Result<void> StreamImpl::discard_spare() {
+  SPILLWAY_CHECKED(env_.remove(path_of(kSpareName)));
+  spare_ = Spare::kNone;
+  return env_.sync_directory(options_.directory);
+}
+
+format::SegmentHeader StreamImpl::make_header(std::uint64_t base_offset, std::uint64_t bytes,
+                                              bool recycled) {
   format::SegmentHeader header;
   header.mutate_magic(kSegmentMagic);
   header.mutate_version(kFormatVersion);
@@ -54,12 +79,14 @@ format::SegmentHeader StreamImpl::make_header(std::uint64_t base_offset, std::ui
   header.mutate_created_boottime_ns(env_.boottime_ns());
   std::memcpy(header.mutable_stream()->data(), options_.name.data(),
               std::min<std::size_t>(options_.name.size(), header.stream()->size()));
+  header.mutate_recycled(recycled ? 1 : 0);
   seal_segment_header(header);
   return header;
 }
 
 /// The header is written and synced under the file's old name: a segment that has its name has its
-/// header.
+/// header. In a recycled file the place of the head and the page behind it are blanked, so that a
+/// segment into which no record came can be told from one whose records were torn.
 Result<SegmentInfo> StreamImpl::write_header(const std::string& path, std::uint64_t base_offset,
                                              std::uint64_t bytes) {
   SegmentInfo info;
@@ -68,9 +95,13 @@ Result<SegmentInfo> StreamImpl::write_header(const std::string& path, std::uint6
   info.base_offset = base_offset;
   info.bytes = bytes;
   info.readable = true;
-  info.header = make_header(base_offset, bytes);
   SPILLWAY_TRY(file, env_.open(path, env::OpenMode::kReadWrite));
-  SPILLWAY_CHECKED(file->write(0, bytes_of(info.header)));
+  SPILLWAY_TRY(recycled, was_segment(*file));
+  info.header = make_header(base_offset, bytes, recycled);
+  std::vector<std::byte> head(sizeof(info.header));
+  if (recycled) head.resize(round_up(kSegmentHeaderBytes + head_bytes(), kPageBytes) + kPageBytes);
+  std::memcpy(head.data(), &info.header, sizeof(info.header));
+  SPILLWAY_CHECKED(file->write(0, head));
   SPILLWAY_CHECKED(file->sync_data());
   return info;
 }
@@ -112,17 +143,37 @@ void StreamImpl::adopt(std::shared_ptr<SegmentWriter> segment) {
 }
 
 std::optional<SpareOrder> StreamImpl::order_spare() {
-  if (spare_ != Spare::kNone || !failure_.empty()) return std::nullopt;
-  // At the quota the next segment takes the oldest one's room, at the roll and not before.
-  if (held_bytes() + options_.segment_bytes > options_.max_bytes) return std::nullopt;
-  spare_ = Spare::kBeingMade;
-  return SpareOrder{&env_, path_of(kSpareName), options_.segment_bytes};
+  if (spare_order_is_out_ || !failure_.empty()) return std::nullopt;
+  const auto order = [this](SpareOrder::Work work, const std::string& path) {
+    spare_order_is_out_ = true;
+    return SpareOrder{&env_, work, path, options_.segment_bytes};
+  };
+  if (std::exchange(spare_is_cold_, false)) {
+    return order(SpareOrder::Work::kWarm, path_of(kSpareName));
+  }
+  if (spare_ != Spare::kNone) return std::nullopt;
+  if (held_bytes() + options_.segment_bytes <= options_.max_bytes) {
+    spare_ = Spare::kBeingMade;
+    return order(SpareOrder::Work::kMake, path_of(kSpareName));
+  }
+  // At the quota the next segment takes the oldest one's file, at the roll and not before.
+  const SegmentInfo& oldest = segments_.front();
+  if (!may_drop_oldest() || warmed_sequence_ == oldest.sequence || !active_->is_half_full()) {
+    return std::nullopt;
+  }
+  warmed_sequence_ = oldest.sequence;
+  return order(SpareOrder::Work::kWarm, oldest.path);
 }
 
-void StreamImpl::finish_spare(const Result<void>& outcome) {
-  spare_ = outcome ? Spare::kReady : Spare::kNone;
+void StreamImpl::finish_spare(const SpareOrder& order, const Result<void>& outcome) {
+  spare_order_is_out_ = false;
+  if (order.work == SpareOrder::Work::kMake) spare_ = outcome ? Spare::kReady : Spare::kNone;
 }
 
-Result<void> SpareOrder::run() const { return make_blank_segment(*env, path, bytes); }
+Result<void> SpareOrder::run() const {
+  if (work == Work::kMake) return make_blank_segment(*env, path, bytes);
+  warm_file(*env, path);
+  return {};
+}
 
 }  // namespace spillway::core

@@ -35,7 +35,7 @@ class Verification {
   Result<void> check_segment(std::size_t index);
   Result<void> check_end(const SegmentInfo& info, const SegmentScan& scan, std::uint64_t limit,
                          ByteSource& source);
-  Result<bool> is_unexplained(const SegmentScan& scan, ByteSource& source);
+  Result<bool> is_unexplained(const SegmentInfo& info, const SegmentScan& scan, ByteSource& source);
   [[nodiscard]] bool is_recorded(std::uint64_t first, std::uint64_t next) const;
   Result<void> count_behind(const SegmentInfo& info, std::uint64_t position, ByteSource& source,
                             Damage& damage);
@@ -65,8 +65,10 @@ Result<void> Verification::check_segment(std::size_t index) {
     report_.segments.push_back(std::move(segment));
     return {};
   }
-  SPILLWAY_TRY(file, env_.open(info.path, env::OpenMode::kRead));
-  FileWindow window(std::move(file));
+  auto file = env_.open(info.path, env::OpenMode::kRead);
+  if (!file && file.error().code == ErrorCode::kNotFound) return {};  // freed since the listing
+  if (!file) return tl::unexpected(std::move(file).error());
+  FileWindow window(std::move(*file));
   SegmentScan scan(info.header);
   scan.set_limit(limit);
   while (true) {
@@ -75,6 +77,8 @@ Result<void> Verification::check_segment(std::size_t index) {
     ++segment.blocks;
     segment.records += block->header.count();
   }
+  SPILLWAY_TRY(still_held, env_.exists(info.path));
+  if (!still_held) return {};  // freed and recycled under our eyes
   segment.next_offset = scan.next_offset();
   segment.used_bytes = scan.position();
   segment.sealed = scan.sealed();
@@ -93,7 +97,7 @@ Result<void> Verification::check_end(const SegmentInfo& info, const SegmentScan&
     damage.next_offset = limit;
   } else {
     if (scan.sealed()) return {};
-    SPILLWAY_TRY(unexplained, is_unexplained(scan, source));
+    SPILLWAY_TRY(unexplained, is_unexplained(info, scan, source));
     if (!unexplained) return {};
   }
   SPILLWAY_CHECKED(count_behind(info, scan.position(), source, damage));
@@ -101,15 +105,15 @@ Result<void> Verification::check_end(const SegmentInfo& info, const SegmentScan&
   return {};
 }
 
-/// The newest segment's end: blank, or an append that was never published?
-Result<bool> Verification::is_unexplained(const SegmentScan& scan, ByteSource& source) {
+/// The newest segment's end: unwritten, or an append that was never published?
+Result<bool> Verification::is_unexplained(const SegmentInfo& info, const SegmentScan& scan,
+                                          ByteSource& source) {
   ControlView control(env_, directory_);
   const auto page = control.load();
   if (page) return page->next_offset() > scan.next_offset();
   for (const std::uint64_t at : {scan.position(), round_up(scan.position(), kPageBytes)}) {
-    SPILLWAY_TRY(bytes, source.view(at, kBlockHeaderBytes));
-    const auto is_blank = [](std::byte byte) { return byte == std::byte{0}; };
-    if (!std::all_of(bytes.begin(), bytes.end(), is_blank)) return true;
+    SPILLWAY_TRY(unwritten, is_unwritten(info.header, at, scan.next_offset(), source));
+    if (!unwritten) return true;
   }
   return false;
 }

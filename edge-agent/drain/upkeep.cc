@@ -55,9 +55,9 @@ void Drain::request_sync(const Now& now) {
 
 void Drain::finish(const Order& order, const core::Result<void>& outcome, const Now& now) {
   auto& state = streams_[order.stream];
-  if (std::holds_alternative<core::SpareOrder>(order.work)) {
+  if (const auto* spare = std::get_if<core::SpareOrder>(&order.work)) {
     if (!outcome) options_.log(Severity::kWarning, outcome.error().message);
-    state.stream->finish_spare(outcome);
+    state.stream->finish_spare(*spare, outcome);
     return;
   }
   const auto& plan = std::get<core::SyncPlan>(order.work);

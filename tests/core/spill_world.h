@@ -197,7 +197,7 @@ class World {
     if (auto order = stream_->order_spare()) {
       auto made = order->run();
       note(made);
-      stream_->finish_spare(made);
+      stream_->finish_spare(*order, made);
     }
   }
 

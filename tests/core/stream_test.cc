@@ -242,7 +242,7 @@ TEST_F(StreamTest, DropOldestKeepsTheQuotaAndWritesDownWhatWent) {
   for (int i = 0; i < 40; ++i) {
     fill(50, 1000);
     EXPECT_LE(stream_->held_bytes(), options_.max_bytes);
-    if (auto order = stream_->order_spare()) stream_->finish_spare(order->run());
+    if (auto order = stream_->order_spare()) stream_->finish_spare(*order, order->run());
     EXPECT_LE(stream_->held_bytes(), options_.max_bytes);
   }
   std::uint64_t on_disk = 0;
@@ -311,7 +311,7 @@ TEST_F(StreamTest, TheSpareIsTakenAtTheRollAndALeftOverOneIsUsedAgain) {
   auto order = stream_->order_spare();
   ASSERT_TRUE(order);
   EXPECT_FALSE(stream_->order_spare()) << "it is being made";
-  stream_->finish_spare(order->run());
+  stream_->finish_spare(*order, order->run());
   EXPECT_FALSE(stream_->order_spare());
   open();
   EXPECT_FALSE(stream_->order_spare()) << "the one left over is whole";

@@ -89,9 +89,14 @@ struct SyncPlan {
   [[nodiscard]] Result<void> run() const { return file->sync_data(); }
 };
 
-/// The order to make the next segment's file ahead of need; run by any thread.
+/// The order to get the next segment's file ready ahead of need; run by any thread.
 struct SpareOrder {
+  enum class Work : std::uint8_t {
+    kMake,  // a blank file, its disk space reserved
+    kWarm,  // a recycled one is there already: its pages are read in, so that no append waits for them
+  };
   env::Env* env = nullptr;
+  Work work = Work::kMake;
   std::string path;
   std::uint64_t bytes = 0;
   [[nodiscard]] Result<void> run() const;
@@ -136,9 +141,9 @@ class Stream {
   [[nodiscard]] virtual Result<void> finish_sync(const SyncPlan& plan,
                                                  const Result<void>& outcome) = 0;
 
-  /// An order if the next segment's file is wanted and not being made.
+  /// An order if the next segment's file is wanted and none is out.
   [[nodiscard]] virtual std::optional<SpareOrder> order_spare() = 0;
-  virtual void finish_spare(const Result<void>& outcome) = 0;
+  virtual void finish_spare(const SpareOrder& order, const Result<void>& outcome) = 0;
 
   /// Frees segments that every configured uplink has acknowledged (its cursor is synced first).
   /// Cheap; call once a second.
