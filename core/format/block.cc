@@ -111,7 +111,7 @@ Result<void> check_block_header(const BlockHeader& header, std::uint64_t room,
   if (room < kBlockHeaderBytes || header.stored_size() > room - kBlockHeaderBytes) {
     return broken("a block does not lie whole in the " + std::to_string(room) + " bytes there are");
   }
-  if (header.flags() != 0) return broken("a block's flags are not 0");
+  if ((header.flags() & ~kEarlierSegmentsSafe) != 0) return broken("a block has unknown flags");
   if (header.codec() != static_cast<std::uint8_t>(format::Codec::none)) {
     return broken("a block's codec " + std::to_string(header.codec()) +
                   " is not supported by this version");

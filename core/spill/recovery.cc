@@ -4,6 +4,7 @@
 #include <array>
 
 #include "core/spill/paths.h"
+#include "core/spill/stream_listing.h"
 
 namespace spillway::core {
 
@@ -18,20 +19,85 @@ Result<bool> is_blank_at(env::Env& env, const SegmentInfo& info, std::uint64_t p
                      [](std::byte byte) { return byte == std::byte{0}; });
 }
 
-Result<void> drop_unreadable_newest(env::Env& env, const std::string& directory,
-                                    FoundStream& found) {
-  while (!found.segments.empty() && !found.segments.back().readable) {
-    const SegmentInfo newest = found.segments.back();
-    SPILLWAY_TRY(blank, is_blank_at(env, newest, kSegmentHeaderBytes));
-    if (blank) {
-      SPILLWAY_CHECKED(env.remove(newest.path));
-    } else {
-      SPILLWAY_CHECKED(env.rename(newest.path, newest.path + ".damaged"));
-      found.damage = newest.path + ": " + newest.problem;
-      found.lost_until = std::max(found.lost_until, newest.base_offset);
+/// True if a block of the segment says that everything before the segment was power-safe.
+Result<bool> vouches_for_earlier(env::Env& env, const SegmentInfo& info) {
+  SPILLWAY_TRY(file, env.open(info.path, env::OpenMode::kRead));
+  FileWindow window(std::move(file));
+  SegmentScan scan(info.header);
+  while (true) {
+    SPILLWAY_TRY(block, scan.next(window));
+    if (!block) return false;
+    if ((block->header.flags() & kEarlierSegmentsSafe) != 0) return true;
+  }
+}
+
+bool is_recorded(const GapTable& gaps, std::uint64_t first, std::uint64_t next) {
+  for (const Gap& gap : gaps.all()) {
+    if (gap.first_offset <= first && first < gap.next_offset) first = gap.next_offset;
+  }
+  return first >= next;
+}
+
+/// True if the segment before the newest, as far as it is on the disk, does not reach it: nothing in
+/// the newest was power-safe then.
+Result<bool> is_behind_a_hole(env::Env& env, const FoundStream& found, const GapTable& gaps) {
+  if (found.segments.size() < 2) return false;
+  const SegmentInfo& newest = found.segments.back();
+  const SegmentInfo& before = found.segments[found.segments.size() - 2];
+  if (newest.readable) {
+    // A journal's first segment begins when all before it is power-safe.
+    if (before.readable && before.journal() != newest.journal()) return false;
+    SPILLWAY_TRY(vouches, vouches_for_earlier(env, newest));
+    if (vouches) return false;
+  }
+  // Another unreadable header is damage, which takes nothing from the newest.
+  if (!before.readable) return before.never_begun;
+  SPILLWAY_TRY(end, end_of_segment(env, before));
+  return end < newest.base_offset && !is_recorded(gaps, end, newest.base_offset);
+}
+
+/// True if the stream's end was written in this boot: what a process wrote is there.
+bool is_of_this_boot(const FoundStream& found, const JournalFile& page) {
+  if (!page.found()) return false;
+  const auto is_named = [&page](const SegmentInfo& info) {
+    return info.readable && uuid_of(*page.found()->journal()) == info.journal();
+  };
+  return std::any_of(found.segments.begin(), found.segments.end(), is_named);
+}
+
+/// Removes the newest segment, or sets it aside as damaged.
+Result<void> drop_newest(env::Env& env, const std::string& directory, FoundStream& found,
+                         bool damaged) {
+  const SegmentInfo newest = found.segments.back();
+  if (damaged) {
+    SPILLWAY_CHECKED(env.rename(newest.path, newest.path + ".damaged"));
+    found.damage = newest.path + ": " + newest.problem;
+    found.lost_until = std::max(found.lost_until, newest.base_offset);
+  } else {
+    SPILLWAY_CHECKED(env.remove(newest.path));
+  }
+  SPILLWAY_CHECKED(env.sync_directory(directory));
+  found.segments.pop_back();
+  return {};
+}
+
+/// Until the newest segment is one that counts.
+Result<void> drop_newest_that_do_not_count(env::Env& env, const std::string& directory,
+                                           FoundStream& found, const JournalFile& page,
+                                           const GapTable& gaps) {
+  while (!found.segments.empty()) {
+    const SegmentInfo& newest = found.segments.back();
+    bool unwritten = newest.never_begun;
+    if (!unwritten && !newest.readable) {
+      SPILLWAY_TRY(blank, is_blank_at(env, newest, kSegmentHeaderBytes));
+      unwritten = blank;
     }
-    SPILLWAY_CHECKED(env.sync_directory(directory));
-    found.segments.pop_back();
+    if (!unwritten && !is_of_this_boot(found, page)) {
+      SPILLWAY_TRY(behind_a_hole, is_behind_a_hole(env, found, gaps));
+      unwritten = behind_a_hole;
+    }
+    if (!unwritten && newest.readable) return {};
+    SPILLWAY_CHECKED(drop_newest(env, directory, found, !unwritten));
   }
   return {};
 }
@@ -72,12 +138,13 @@ Result<void> refuse_newer_segments(env::Env& env, const StreamOptions& options) 
   return {};
 }
 
-Result<FoundStream> find_stream(env::Env& env, const std::string& directory) {
+Result<FoundStream> find_stream(env::Env& env, const std::string& directory,
+                                const JournalFile& page, const GapTable& gaps) {
   FoundStream found;
   SPILLWAY_TRY(segments, list_segments(env, directory));
   found.segments = std::move(segments);
   if (!found.segments.empty()) found.next_sequence = found.segments.back().sequence + 1;
-  SPILLWAY_CHECKED(drop_unreadable_newest(env, directory, found));
+  SPILLWAY_CHECKED(drop_newest_that_do_not_count(env, directory, found, page, gaps));
   for (std::size_t index = found.segments.size(); index-- > 0;) {
     if (!found.segments[index].readable) continue;
     SPILLWAY_TRY(any_data, scan_segment(env, found, index));

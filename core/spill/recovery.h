@@ -1,14 +1,18 @@
 // Recovery: what a stream's directory holds at start. Private to core/spill; the writer's thread,
 // before any append.
 //
-//   list -> set aside or remove a newest file without a header -> scan the last segment (and
-//   earlier ones while no data block has been met, for the lanes' positions) -> decide whether the
-//   journal goes on
+//   list -> set aside or remove a newest file without a header -> after a power cut: remove a newest
+//   segment behind a hole -> scan the last segment (and earlier ones while no data block has been
+//   met, for the lanes' positions) -> decide whether the journal goes on
 //
 // A newest file whose header is not valid:
-//  - nothing was ever written behind its header: a crash in a roll; it counts as empty and is
-//    removed;
+//  - its header is blank or an earlier segment's, or nothing was ever written behind it: a roll cut
+//    short; it counts as empty and is removed (without its salt no block of it could be checked);
 //  - otherwise it is damage: it is renamed to *.damaged and kept for `verify`.
+//
+// After a power cut the newest segment may be there, in parts, without the end of the one before it:
+// a roll waits for no disk. Nothing in it was power-safe then, and it is removed: the stream ends
+// before the hole. It counts as soon as one block in it says that all earlier segments were safe.
 #pragma once
 
 #include <string>
@@ -17,6 +21,7 @@
 #include "core/spill/control_page.h"
 #include "core/spill/lane_table.h"
 #include "core/spill/segment_file.h"
+#include "spillway/core/gap_table.h"
 
 namespace spillway::core {
 
@@ -37,7 +42,9 @@ struct FoundStream {
 /// Refuses (kNewerVersion) before anything is touched. Only segments tell: a newer version begins a segment of its own before it
 /// writes anything else, and a power cut can put any version number into a page that was being rewritten.
 [[nodiscard]] Result<void> refuse_newer_segments(env::Env& env, const StreamOptions& options);
-[[nodiscard]] Result<FoundStream> find_stream(env::Env& env, const std::string& directory);
+/// `page`: in the journal that it names everything written is there, for no power was cut since.
+[[nodiscard]] Result<FoundStream> find_stream(env::Env& env, const std::string& directory,
+                                              const JournalFile& page, const GapTable& gaps);
 
 struct JournalDecision {
   bool goes_on = false;

@@ -29,6 +29,9 @@ Result<bool> inspect(env::Env& env, SegmentInfo& info) {
   SPILLWAY_TRY(bytes, (*file)->size());
   info.bytes = bytes;
   SPILLWAY_TRY(got, (*file)->read(0, writable_bytes_of(info.header)));
+  const auto header = bytes_of(info.header);
+  info.never_begun =
+      std::all_of(header.begin(), header.end(), [](std::byte b) { return b == std::byte{0}; });
   if (got < sizeof(info.header)) {
     info.problem = "it is shorter than a segment header";
     return true;
@@ -42,6 +45,8 @@ Result<bool> inspect(env::Env& env, SegmentInfo& info) {
   } else if (info.header.segment_sequence() != info.sequence ||
              info.header.base_offset() != info.base_offset) {
     info.problem = "its name and its header disagree";
+    // A recycled file that was given its name before its new header was on the disk.
+    info.never_begun = info.header.segment_sequence() < info.sequence;
   } else {
     info.readable = true;
     return true;
@@ -103,16 +108,17 @@ void warm_file(env::Env& env, const std::string& path) {
   }
 }
 
-Result<void> make_blank_segment(env::Env& env, const std::string& path, std::uint64_t bytes) {
+Result<std::unique_ptr<env::File>> make_blank_segment(env::Env& env, const std::string& path,
+                                                      std::uint64_t bytes) {
   SPILLWAY_TRY(left_over, env.exists(path));
   if (left_over) SPILLWAY_CHECKED(env.remove(path));
   SPILLWAY_TRY(file, env.open(path, env::OpenMode::kCreateNew));
   if (auto allocated = file->allocate(bytes); !allocated) {
     // Half a file would hold the very space that is short.
     static_cast<void>(env.remove(path));
-    return allocated;
+    return tl::unexpected(std::move(allocated).error());
   }
-  return file->sync_data();
+  return std::move(file);
 }
 
 }  // namespace spillway::core

@@ -24,6 +24,8 @@ struct SegmentInfo {
   std::uint64_t bytes = 0;        // the file's size
   bool readable = false;
   std::string problem;  // why it is unreadable
+  bool never_begun =
+      false;  // unreadable because its header never reached the disk: a roll cut short
   format::SegmentHeader header;
   [[nodiscard]] Uuid journal() const { return uuid_of(*header.journal()); }
 };
@@ -43,10 +45,10 @@ struct SegmentInfo {
 /// u64 for the newest.
 [[nodiscard]] std::uint64_t end_limit(const std::vector<SegmentInfo>& segments, std::size_t index);
 
-/// Makes a file of `bytes` zero bytes with its disk space reserved, synced. What stood there is
-/// removed first.
-[[nodiscard]] Result<void> make_blank_segment(env::Env& env, const std::string& path,
-                                              std::uint64_t bytes);
+/// Makes a file of `bytes` zero bytes with its disk space reserved. What stood there is removed first.
+[[nodiscard]] Result<std::unique_ptr<env::File>> make_blank_segment(env::Env& env,
+                                                                    const std::string& path,
+                                                                    std::uint64_t bytes);
 
 /// Reads the file, so that a store into its mapping need not wait for the disk. A hint: a file that
 /// is gone is no error.

@@ -70,7 +70,8 @@ Result<std::optional<ScannedBlock>> SegmentScan::next(ByteSource& source) {
 Result<bool> is_unwritten(const format::SegmentHeader& segment, std::uint64_t position,
                           std::uint64_t expected, ByteSource& source) {
   SPILLWAY_TRY(bytes, source.view(position, kBlockHeaderBytes));
-  if (std::all_of(bytes.begin(), bytes.end(), [](std::byte byte) { return byte == std::byte{0}; })) {
+  if (std::all_of(bytes.begin(), bytes.end(),
+                  [](std::byte byte) { return byte == std::byte{0}; })) {
     return true;
   }
   if (segment.recycled() == 0 || bytes.size() < kBlockHeaderBytes) return false;

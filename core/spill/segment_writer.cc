@@ -41,6 +41,7 @@ std::span<const std::byte> SegmentWriter::stage(std::span<const std::byte> store
 void SegmentWriter::commit(format::BlockHeader header, std::uint32_t stored_bytes) {
   header.mutate_stored_size(stored_bytes);
   header.mutate_raw_size(stored_bytes);
+  header.mutate_flags(flags_);
   const auto at = static_cast<std::size_t>(tail_);
   map_->write(at + kChecksumBytes, bytes_of(header).subspan(kChecksumBytes));
   // Header and bytes stand side by side in the mapping now: one pass for the checksum.

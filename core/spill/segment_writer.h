@@ -37,6 +37,9 @@ class SegmentWriter {
   /// After a sync: the pages ahead were cleaned, too.
   void forget_populated() { populated_ = tail_; }
 
+  /// Every block from now on says that all earlier segments are power-safe.
+  void note_earlier_segments_safe() { flags_ = kEarlierSegmentsSafe; }
+
   [[nodiscard]] std::uint64_t tail() const { return tail_; }
   [[nodiscard]] bool is_half_full() const { return tail_ >= info_.bytes / 2; }
   [[nodiscard]] bool sealed() const { return sealed_; }
@@ -55,6 +58,7 @@ class SegmentWriter {
   std::unique_ptr<env::Mapping> map_;
   std::uint64_t tail_;
   std::uint64_t populated_;
+  std::uint16_t flags_ = 0;
   bool sealed_ = false;
 };
 

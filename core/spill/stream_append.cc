@@ -23,6 +23,9 @@ std::uint64_t StreamImpl::run_bytes_max() const {
 Result<void> StreamImpl::make_room(std::uint64_t stored_bytes) {
   if (!failure_.empty()) return fail(ErrorCode::kIo, failure_);
   if (active_->fits(stored_bytes)) return {};
+  SPILLWAY_CHECKED(sync_earlier_segments());
+  // After a sync that failed the records stand in another segment by now.
+  if (active_->fits(stored_bytes)) return {};
   SPILLWAY_CHECKED(roll());
   if (active_->fits(stored_bytes)) return {};
   return fail(ErrorCode::kInvalidArgument, what() + std::to_string(stored_bytes) +

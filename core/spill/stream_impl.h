@@ -33,6 +33,7 @@ class StreamImpl final : public Stream {
   Result<void> append_clock() override;
   std::uint64_t run_bytes_max() const override;
   std::optional<SyncPlan> plan_sync() override;
+  bool sync_is_urgent() const override { return unsynced_.size() > 1 && !sync_; }
   Result<void> finish_sync(const SyncPlan& plan, const Result<void>& outcome) override;
   std::optional<SpareOrder> order_spare() override;
   void finish_spare(const SpareOrder& order, const Result<void>& outcome) override;
@@ -62,6 +63,7 @@ class StreamImpl final : public Stream {
     std::shared_ptr<SegmentWriter> segment;
     std::uint64_t position = 0;
     std::uint64_t offset = 0;  // of the first record there
+    bool name_is_safe = false;
   };
 
   struct SyncUnderWay {
@@ -77,6 +79,7 @@ class StreamImpl final : public Stream {
   Result<void> settle_spare();
   Result<void> go_on(const FoundStream& found, const JournalDecision& decision);
   Result<void> begin_new_journal(const FoundStream& found, const JournalDecision& decision);
+  Result<void> sync_last_segments();
   Result<void> gather_unsynced(std::uint64_t durable);
   void publish_all();
 
@@ -94,13 +97,16 @@ class StreamImpl final : public Stream {
   format::SegmentHeader make_header(std::uint64_t base_offset, std::uint64_t bytes, bool recycled);
   Result<SegmentInfo> write_header(const std::string& path, std::uint64_t base_offset,
                                    std::uint64_t bytes);
-  /// Gives a prepared and synced file its name.
   Result<void> name_segment(SegmentInfo& info);
+  /// The same; the name is power-safe when it returns.
+  Result<void> name_segment_safely(SegmentInfo& info);
   void write_head(SegmentWriter& segment, std::uint64_t base_offset);
-  Result<void> begin_segment(const std::string& path, std::uint64_t base_offset);
+  Result<void> begin_segment(const SegmentInfo& info, bool name_is_safe);
+  Result<void> begin_journal_segment(const std::string& path);
   void adopt(std::shared_ptr<SegmentWriter> segment);
 
   // stream_sync.cc
+  Result<void> sync_earlier_segments();
   Result<void> sync_failed(const Error& error);
   Result<void> rewrite_unsynced();
   struct Rewritten;
@@ -135,9 +141,10 @@ class StreamImpl final : public Stream {
   std::optional<SyncUnderWay> sync_;
   std::uint64_t sync_generation_ = 0;
   Spare spare_ = Spare::kNone;
-  bool spare_is_cold_ = false;      // recycled, and perhaps no longer in memory
+  bool spare_is_cold_ = false;  // recycled, and perhaps no longer in memory
   bool spare_order_is_out_ = false;
-  std::optional<std::uint64_t> warmed_sequence_;  // the oldest segment that was ordered to be warmed
+  std::optional<std::uint64_t>
+      warmed_sequence_;  // the oldest segment that was ordered to be warmed
   Journal journal_;
   std::uint64_t next_offset_ = 0;
   std::uint64_t next_sequence_ = 0;

@@ -74,7 +74,7 @@ Result<void> StreamImpl::start() {
   SPILLWAY_CHECKED(refuse_newer_segments(env_, options_));
   SPILLWAY_CHECKED(open_files());
   SPILLWAY_CHECKED(settle_spare());
-  SPILLWAY_TRY(found, find_stream(env_, options_.directory));
+  SPILLWAY_TRY(found, find_stream(env_, options_.directory, *page_, *gaps_));
   const JournalDecision decision = decide_journal(found, *page_, *control_);
   segments_ = found.segments;
   lanes_ = found.lanes;
@@ -98,17 +98,30 @@ Result<void> StreamImpl::go_on(const FoundStream& found, const JournalDecision& 
   next_offset_ = found.next_offset;
   SPILLWAY_TRY(segment, SegmentWriter::open(env_, info, round_up(found.tail, kPageBytes)));
   active_ = segment;
-  unsynced_.push_back({active_, active_->tail(), next_offset_});
+  unsynced_.push_back({active_, active_->tail(), next_offset_, true});
   // A head that is owed must fit, too: starts without a record in between each write one.
   const std::uint64_t room = std::max<std::uint64_t>(kPageBytes, head_bytes() + block_bytes(0));
   if (found.sealed || active_->tail() + room > info.bytes) active_->mark_sealed();
   // Killed between the segment's name and its head: the head is still owed, or no data block in it would count.
   if (!active_->sealed() && next_offset_ == info.base_offset) write_head(*active_, next_offset_);
-  const auto synced = active_->file()->sync_data();
-  if (synced && !decision.rewrite_unsynced) return {};
+  const auto synced = sync_last_segments();
+  if (synced && !decision.rewrite_unsynced) {
+    active_->note_earlier_segments_safe();
+    return {};
+  }
   page_->set_suspect(true);
   SPILLWAY_CHECKED(gather_unsynced(decision.durable_offset));
   return rewrite_unsynced();
+}
+
+/// The writer before may have been killed when the last two segments were not synced yet.
+Result<void> StreamImpl::sync_last_segments() {
+  for (std::size_t i = segments_.size() - std::min<std::size_t>(segments_.size(), 2);
+       i < segments_.size(); ++i) {
+    SPILLWAY_TRY(file, env_.open(segments_[i].path, env::OpenMode::kReadWrite));
+    SPILLWAY_CHECKED(file->sync_data());
+  }
+  return {};
 }
 
 /// A sync has failed, perhaps in the writer before: everything from `durable` on is in memory at
@@ -131,8 +144,8 @@ Result<void> StreamImpl::gather_unsynced(std::uint64_t durable) {
       if (!block) break;
     }
     segment->set_tail(scan.position());
-    unsynced_.push_back(
-        {segment, position == 0 ? scan.position() : position, std::max(durable, info.base_offset)});
+    unsynced_.push_back({segment, position == 0 ? scan.position() : position,
+                         std::max(durable, info.base_offset), true});
   }
   return {};
 }
@@ -149,11 +162,9 @@ Result<void> StreamImpl::begin_new_journal(const FoundStream& found,
     SPILLWAY_CHECKED(env_.remove(segments_.back().path));
     SPILLWAY_CHECKED(env_.sync_directory(options_.directory));
     segments_.pop_back();
+    SPILLWAY_CHECKED(sync_last_segments());
   } else if (!segments_.empty()) {
-    const SegmentInfo last = segments_.back();
-    // Within one boot the last segment may never have been synced.
-    SPILLWAY_TRY(file, env_.open(last.path, env::OpenMode::kReadWrite));
-    SPILLWAY_CHECKED(file->sync_data());
+    SPILLWAY_CHECKED(sync_last_segments());
     if (found.next_offset < next_offset_) {
       SPILLWAY_CHECKED(gaps_->record(
           {found.next_offset, next_offset_, format::GapReason::damage, env_.utc_ns()}));
@@ -162,7 +173,7 @@ Result<void> StreamImpl::begin_new_journal(const FoundStream& found,
   journal_.id = Uuid::from_random(env_.random_u64(), env_.random_u64());
   journal_.first_offset = next_offset_;
   SPILLWAY_TRY(path, prepare_file(options_.segment_bytes));
-  return begin_segment(path, next_offset_);
+  return begin_journal_segment(path);
 }
 
 void StreamImpl::publish_all() {
@@ -173,13 +184,9 @@ void StreamImpl::publish_all() {
 
 Result<void> StreamImpl::close() {
   if (!failure_.empty()) return fail(ErrorCode::kIo, failure_);
-  if (auto synced = active_->file()->sync_data(); !synced) return sync_failed(synced.error());
-  // A sync still under way may be the one that is told of an error.
-  if (sync_) return {};
-  active_->skip_to_next_page();
-  unsynced_.assign(1, {active_, active_->tail(), next_offset_});
-  note_durable();
-  return {};
+  // A sync still under way may be the one that is told of an error: its answer is waited for elsewhere.
+  const auto plan = plan_sync();
+  return plan ? finish_sync(*plan, plan->run()) : Result<void>{};
 }
 
 Result<std::unique_ptr<Stream>> Stream::open(env::Env& env, StreamOptions options) {

@@ -25,14 +25,13 @@ std::uint64_t StreamImpl::head_bytes() const {
 }
 
 /// The next segment. Its file is there before the old one is sealed: without room nothing changes.
+/// Nothing here waits for the disk: what is new becomes power-safe with the next group commit.
 Result<void> StreamImpl::roll() {
   SPILLWAY_TRY(path, prepare_file(options_.segment_bytes));
+  SPILLWAY_TRY(info, write_header(path, next_offset_, options_.segment_bytes));
   if (!active_->sealed()) active_->write_seal(next_offset_);
-  if (auto synced = active_->file()->sync_data(); !synced) return sync_failed(synced.error());
-  // A sync that still runs elsewhere may have been the one to be told of an error: its segment
-  // waits for its answer.
-  if (!sync_) unsynced_.assign(1, {active_, active_->tail(), next_offset_});
-  return begin_segment(path, next_offset_);
+  SPILLWAY_CHECKED(name_segment(info));
+  return begin_segment(info, false);
 }
 
 /// A file of this size, blank or recycled, its disk space reserved, within the quota.
@@ -84,8 +83,8 @@ format::SegmentHeader StreamImpl::make_header(std::uint64_t base_offset, std::ui
   return header;
 }
 
-/// The header is written and synced under the file's old name: a segment that has its name has its
-/// header. In a recycled file the place of the head and the page behind it are blanked, so that a
+/// The header is written under the file's old name: no other process sees a segment without one. In
+/// a recycled file the place of the head and the page behind it are blanked, so that a
 /// segment into which no record came can be told from one whose records were torn.
 Result<SegmentInfo> StreamImpl::write_header(const std::string& path, std::uint64_t base_offset,
                                              std::uint64_t bytes) {
@@ -102,7 +101,6 @@ Result<SegmentInfo> StreamImpl::write_header(const std::string& path, std::uint6
   if (recycled) head.resize(round_up(kSegmentHeaderBytes + head_bytes(), kPageBytes) + kPageBytes);
   std::memcpy(head.data(), &info.header, sizeof(info.header));
   SPILLWAY_CHECKED(file->write(0, head));
-  SPILLWAY_CHECKED(file->sync_data());
   return info;
 }
 
@@ -111,8 +109,13 @@ Result<void> StreamImpl::name_segment(SegmentInfo& info) {
   SPILLWAY_CHECKED(env_.rename(info.path, name));
   if (info.path == path_of(kSpareName)) spare_ = Spare::kNone;
   info.path = name;
+  return {};
+}
+
+Result<void> StreamImpl::name_segment_safely(SegmentInfo& info) {
+  SPILLWAY_CHECKED(name_segment(info));
   if (auto synced = env_.sync_directory(options_.directory); !synced) {
-    static_cast<void>(env_.remove(name));
+    static_cast<void>(env_.remove(info.path));
     return synced;
   }
   return {};
@@ -123,14 +126,24 @@ void StreamImpl::write_head(SegmentWriter& segment, std::uint64_t base_offset) {
   for (const LanePosition& lane : lanes_.all()) write_lane(segment, lane, base_offset);
 }
 
-Result<void> StreamImpl::begin_segment(const std::string& path, std::uint64_t base_offset) {
-  SPILLWAY_TRY(info, write_header(path, base_offset, options_.segment_bytes));
-  SPILLWAY_CHECKED(name_segment(info));
+Result<void> StreamImpl::begin_segment(const SegmentInfo& info, bool name_is_safe) {
   SPILLWAY_TRY(segment, SegmentWriter::open(env_, info, kSegmentHeaderBytes));
-  unsynced_.push_back({segment, segment->tail(), base_offset});
-  write_head(*segment, base_offset);
-  adopt(segment);
-  while (!sync_ && unsynced_.size() > 1) unsynced_.pop_front();
+  if (unsynced_.empty()) segment->note_earlier_segments_safe();
+  unsynced_.push_back({segment, segment->tail(), info.base_offset, name_is_safe});
+  write_head(*segment, info.base_offset);
+  adopt(std::move(segment));
+  return {};
+}
+
+/// A journal's first segment: it is power-safe before anything can be shipped under the journal, or
+/// its number might be given a second time.
+Result<void> StreamImpl::begin_journal_segment(const std::string& path) {
+  SPILLWAY_TRY(info, write_header(path, journal_.first_offset, options_.segment_bytes));
+  SPILLWAY_TRY(file, env_.open(path, env::OpenMode::kReadWrite));
+  SPILLWAY_CHECKED(file->sync_data());
+  SPILLWAY_CHECKED(name_segment_safely(info));
+  unsynced_.clear();
+  SPILLWAY_CHECKED(begin_segment(info, true));
   note_durable();
   return {};
 }
@@ -171,9 +184,13 @@ void StreamImpl::finish_spare(const SpareOrder& order, const Result<void>& outco
 }
 
 Result<void> SpareOrder::run() const {
-  if (work == Work::kMake) return make_blank_segment(*env, path, bytes);
-  warm_file(*env, path);
-  return {};
+  if (work == Work::kWarm) {
+    warm_file(*env, path);
+    return {};
+  }
+  // Synced here, the file's extents are no burden on the first group commit that needs them.
+  SPILLWAY_TRY(file, make_blank_segment(*env, path, bytes));
+  return file->sync_data();
 }
 
 }  // namespace spillway::core

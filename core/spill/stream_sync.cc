@@ -1,6 +1,5 @@
 // Group commit. What is not known to be power-safe is the list `unsynced_`: usually the end of the
-// active segment; for as long as a sync of the segment before is still under way, that one's end,
-// too.
+// active segment; from a roll to the end of the next group commit that of the segment before, too.
 //
 // After a sync that failed the kernel may have dropped the pages and calls them clean: asking again
 // proves nothing. So the unsynced blocks are taken from memory, each checked, and written again
@@ -31,7 +30,31 @@ std::optional<SyncPlan> StreamImpl::plan_sync() {
   // Bytes that this sync covers are never written again: a torn rewrite would harm them.
   active_->skip_to_next_page();
   sync_ = SyncUnderWay{++sync_generation_, active_, active_->tail(), next_offset_};
-  return SyncPlan{active_->file(), next_offset_, sync_generation_};
+  SyncPlan plan{&env_, {}, {}, next_offset_, sync_generation_};
+  for (const Unsynced& part : unsynced_) {
+    plan.files.push_back(part.segment->file());
+    if (!part.name_is_safe) plan.directory = options_.directory;
+  }
+  return plan;
+}
+
+Result<void> SyncPlan::run() const {
+  for (const auto& file : files) SPILLWAY_CHECKED(file->sync_data());
+  return directory.empty() ? Result<void>{} : env->sync_directory(directory);
+}
+
+/// Before a roll: at most one segment may still wait for its sync behind the new one. Where group
+/// commits keep up with the appends there is nothing to do.
+Result<void> StreamImpl::sync_earlier_segments() {
+  while (unsynced_.size() > 1) {
+    const auto plan = plan_sync();
+    if (!plan) {
+      return fail(ErrorCode::kBusy,
+                  what() + "two whole segments wait for the disk: the sync is under way");
+    }
+    SPILLWAY_CHECKED(finish_sync(*plan, plan->run()));
+  }
+  return {};
 }
 
 Result<void> StreamImpl::finish_sync(const SyncPlan& plan, const Result<void>& outcome) {
@@ -39,14 +62,15 @@ Result<void> StreamImpl::finish_sync(const SyncPlan& plan, const Result<void>& o
   if (!sync_ || plan.generation != sync_->generation) return {};
   const SyncUnderWay done = *std::exchange(sync_, std::nullopt);
   if (!outcome) return sync_failed(outcome.error());
-  if (done.segment == active_) {
-    unsynced_.back().position = done.position;
-    unsynced_.back().offset = done.offset;
+  while (unsynced_.front().segment != done.segment) unsynced_.pop_front();
+  Unsynced& part = unsynced_.front();
+  part.position = done.position;
+  part.offset = done.offset;
+  part.name_is_safe = true;
+  if (part.segment == active_) {
+    active_->note_earlier_segments_safe();
     active_->forget_populated();
     active_->populate_ahead();
-  } else {
-    // The roll synced the rest of that segment, and this answer was the one that was due.
-    while (unsynced_.front().segment != active_) unsynced_.pop_front();
   }
   note_durable();
   return {};
@@ -73,11 +97,11 @@ Result<void> StreamImpl::rewrite_unsynced() {
   copy.segment->skip_to_next_page();
   SPILLWAY_CHECKED(copy.segment->file()->sync_data());
   SegmentInfo info = copy.segment->info();
-  SPILLWAY_CHECKED(name_segment(info));
+  SPILLWAY_CHECKED(name_segment_safely(info));
   SPILLWAY_TRY(segment, SegmentWriter::open(env_, info, copy.segment->tail()));
   adopt(segment);
-  unsynced_.clear();
-  unsynced_.push_back({active_, active_->tail(), copy.next_offset});
+  active_->note_earlier_segments_safe();
+  unsynced_.assign(1, {active_, active_->tail(), copy.next_offset, true});
   if (copy.next_offset < next_offset_) SPILLWAY_CHECKED(begin_after_loss(copy.next_offset));
   failure_.clear();
   page_->set_suspect(false);
@@ -92,6 +116,7 @@ Result<StreamImpl::Rewritten> StreamImpl::copy_unsynced(const std::string& path,
   const std::uint64_t base_offset = durable_offset();
   SPILLWAY_TRY(info, write_header(path, base_offset, bytes));
   SPILLWAY_TRY(segment, SegmentWriter::open(env_, info, kSegmentHeaderBytes));
+  segment->note_earlier_segments_safe();  // before its base everything is
   write_head(*segment, base_offset);
   Rewritten rewritten{segment, base_offset};
   for (const Unsynced& part : unsynced_) {
@@ -117,7 +142,7 @@ Result<void> StreamImpl::begin_after_loss(std::uint64_t lost_from) {
   const Journal before = journal_;
   journal_ = {Uuid::from_random(env_.random_u64(), env_.random_u64()), before.sequence + 1,
               next_offset_};
-  if (auto begun = begin_segment(path, next_offset_); !begun) {
+  if (auto begun = begin_journal_segment(path); !begun) {
     journal_ = before;
     return begun;
   }

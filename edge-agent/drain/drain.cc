@@ -178,6 +178,7 @@ bool Drain::end_lane(Lane& lane, StreamState& state, const Now& now) {
 /// tried again.
 void Drain::stream_refused(StreamState& state, const core::Error& error, const Now& now) {
   state.blocked = true;
+  if (error.code == core::ErrorCode::kBusy) return;  // the disk lags: the sync under way ends it
   const std::string& name = state.stream->options().name;
   if (error.code == core::ErrorCode::kFull) {
     if (!state.full) options_.log(Severity::kWarning, "stream " + name + ": " + error.message);

@@ -25,7 +25,7 @@ void Drain::watch_wall_clock(const Now& now) {
 
 void Drain::keep_stream(std::size_t index, const Now& now, bool flush_waits) {
   auto& state = streams_[index];
-  plan_sync(index, now, flush_waits);
+  plan_sync(index, now, flush_waits || state.stream->sync_is_urgent());
   if (auto spare = state.stream->order_spare()) orders_.push_back({index, std::move(*spare)});
   if (now.boottime_ns < state.collect_at_ns) return;
   state.collect_at_ns = now.boottime_ns + options_.collect_interval_ns;
@@ -43,7 +43,7 @@ void Drain::plan_sync(std::size_t index, const Now& now, bool at_once) {
     orders_.push_back({index, std::move(*plan)});
     return;
   }
-  // None is under way (due says so), so everything is power-safe already: a roll has synced it.
+  // None is under way (due says so), so everything is power-safe already: a roll had to sync it.
   if (state.stream->durable_offset() < state.stream->next_offset()) return;
   state.commit.clean();
   publish_durable(marks);

@@ -180,7 +180,7 @@ TEST(Block, broken_rule_is_rejected_though_the_checksum_fits) {
   const std::vector<Case> cases{
       {"count", data_block(), [](BlockHeader& h) { h.mutate_count(3); }},
       {"no records", block_of(BlockKind::data, {}, 0, 1000), [](BlockHeader&) {}},
-      {"flags", data_block(), [](BlockHeader& h) { h.mutate_flags(1); }},
+      {"flags", data_block(), [](BlockHeader& h) { h.mutate_flags(2); }},
       {"codec", data_block(), [](BlockHeader& h) { h.mutate_codec(1); }},
       {"raw size", data_block(), [](BlockHeader& h) { h.mutate_raw_size(7); }},
       {"stored size", data_block(), [](BlockHeader& h) { h.mutate_stored_size(16); }},

@@ -192,5 +192,26 @@ TEST(JournalRuleTest, TheOracleFindsABuildWithoutTheJournalRule) {
   EXPECT_GT(conflicts, 0U) << "the oracle cannot see what the journal rule prevents";
 }
 
+TEST(Roll, WaitsForNoDiskUntilTwoWholeSegmentsWait) {
+  env::SimEnv env{1};
+  auto stream = testing::value_of(Stream::open(env, testing::small_options("")));
+  testing::value_of(stream->declare_lane(testing::make_identity(1), 0, 0, false));
+  const std::string record(4000, 'x');
+  const auto fill = [&] { return testing::append_records(*stream, 1, {record}); };
+  env.fail_syncs(true);  // a sync would be seen
+  for (int i = 0; i < 25; ++i) ASSERT_TRUE(fill()) << i;
+  const auto plan = stream->plan_sync();
+  ASSERT_TRUE(plan);
+  EXPECT_EQ(plan->files.size(), 2U) << "the first segment's end and the second's beginning";
+  Result<Appended> outcome = Appended{};
+  for (int i = 0; i < 25 && outcome; ++i) outcome = fill();
+  ASSERT_FALSE(outcome);
+  EXPECT_EQ(outcome.error().code, ErrorCode::kBusy) << "the sync is under way";
+  env.fail_syncs(false);
+  testing::value_of(stream->finish_sync(*plan, plan->run()));
+  EXPECT_EQ(stream->durable_offset(), plan->next_offset);
+  EXPECT_TRUE(fill());
+}
+
 }  // namespace
 }  // namespace spillway::core

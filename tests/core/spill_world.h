@@ -92,7 +92,9 @@ class World {
       in_flight_[stream_->next_offset() + i] = hash_of(records[i]);
     }
     auto appended = append_records(*stream_, lane, records, ++lane_position_);
-    if (!note(appended)) {
+    // The disk lags behind: the drain would try again.
+    const bool waits = !appended && appended.error().code == ErrorCode::kBusy;
+    if (waits || !note(appended)) {
       in_flight_.clear();
       return;
     }

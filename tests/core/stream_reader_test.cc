@@ -105,6 +105,27 @@ TEST_F(StreamReaderTest, AFollowerReadsOnThroughARewriteAfterAFailedSync) {
   EXPECT_EQ(read_all(env_, options_.directory).records.size(), 12U);
 }
 
+TEST_F(StreamReaderTest, ASegmentRecycledUnderTheReaderIsAGapWithItsReasonAndNoDamage) {
+  options_.uplinks.clear();
+  open();
+  auto slow = reader();
+  fill(5);
+  ReadBack back;
+  value_of(slow->next());  // inside the first segment
+  for (int i = 0; i < 200; ++i) {
+    fill(30);
+    if (i % 50 == 49) read_more(*slow, back);
+  }
+  read_more(*slow, back);
+  std::uint64_t missing = 0;
+  for (const Gap& gap : back.gaps) {
+    EXPECT_EQ(gap.reason, format::GapReason::quota) << gap.first_offset << ".." << gap.next_offset;
+    missing += gap.count();
+  }
+  EXPECT_GT(missing, 0U);
+  EXPECT_EQ(back.records.size() + missing, 6005U);
+}
+
 TEST_F(StreamReaderTest, SeekGivesDeclarationsFirstAndTheStraddlingBlockItsSkip) {
   for (int i = 0; i < 10; ++i) value_of(append_records(*stream_, 1, {"a", "b", "c"}));
   auto from = reader();

@@ -1,10 +1,14 @@
 #include "spillway/core/stream.h"
 
+#include <sys/stat.h>
+
 #include <fstream>
+#include <set>
 
 #include "spill_helpers.h"
 #include "spillway/core/cursor.h"
 #include "spillway/core/env/posix_env.h"
+#include "spillway/core/verify.h"
 
 namespace spillway::core {
 namespace {
@@ -318,6 +322,54 @@ TEST_F(StreamTest, TheSpareIsTakenAtTheRollAndALeftOverOneIsUsedAgain) {
   fill(70, 1000);
   EXPECT_FALSE(std::filesystem::exists(options_.directory + "/spare.spill"));
   EXPECT_TRUE(stream_->order_spare());
+}
+
+TEST_F(StreamTest, AtTheQuotaTheOldestSegmentsFileIsUsedAgainAndItsOldBytesAreNoDamage) {
+  open();
+  const auto inode_of_newest = [this] {
+    std::map<std::string, std::filesystem::path> segments;
+    for (const auto& entry : std::filesystem::directory_iterator(options_.directory)) {
+      const std::string name = entry.path().filename();
+      if (name.ends_with(".spill") && name.starts_with("00")) segments[name] = entry.path();
+    }
+    struct stat facts {};
+    EXPECT_EQ(::stat(segments.rbegin()->second.c_str(), &facts), 0);
+    return facts.st_ino;
+  };
+  std::set<ino_t> first_lap;
+  while (stream_->held_bytes() + options_.segment_bytes <= options_.max_bytes) {
+    fill(10, 1000);
+    first_lap.insert(inode_of_newest());
+  }
+  for (int i = 0; i < 200; ++i) {
+    fill(10, 1000);
+    EXPECT_TRUE(first_lap.contains(inode_of_newest())) << "a file of its own";
+    if (i % 10 == 0) open();
+  }
+  fill(1, 10);
+  stream_.reset();
+  // As on another machine: nothing but the segments tells where the stream ends.
+  std::filesystem::remove(options_.directory + "/control");
+  const auto report = value_of(verify_stream(env_, options_.directory));
+  EXPECT_TRUE(report.ok()) << report.damages.front().reason;
+  EXPECT_GT(report.gaps.front().count(), 1000U);
+}
+
+TEST_F(StreamTest, WhatAnUplinkHasAcknowledgedGivesItsFileToTheNextSegment) {
+  options_.uplinks = {"cloud"};
+  open();
+  fill(300, 1000);
+  auto cursor = value_of(Cursor::open(env_, options_.directory + "/cursors/cloud"));
+  value_of(cursor->advance({stream_->journal(), 0, 300}));
+  value_of(stream_->collect());
+  EXPECT_EQ(stream_->held_bytes(), 2 * options_.segment_bytes) << "the active one and the spare";
+  const auto order = stream_->order_spare();
+  ASSERT_TRUE(order);
+  EXPECT_EQ(order->work, SpareOrder::Work::kWarm);
+  stream_->finish_spare(*order, order->run());
+  EXPECT_FALSE(stream_->order_spare()) << "the recycled one is the spare";
+  fill(70, 1000);
+  EXPECT_EQ(read_all(env_, options_.directory, 300).records.size(), 70U);
 }
 
 TEST_F(StreamTest, OptionsThatCannotWorkAreRefused) {

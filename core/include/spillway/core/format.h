@@ -38,6 +38,8 @@ inline constexpr std::uint64_t kBellMagic = magic_of("SPILLBEL");
 inline constexpr std::uint32_t kFormatVersion = 1;
 
 inline constexpr std::size_t kPageBytes = 4096;
+/// BlockHeader.flags: every earlier segment was power-safe when the block was written.
+inline constexpr std::uint16_t kEarlierSegmentsSafe = 1;
 inline constexpr std::size_t kBlockHeaderBytes = 64;
 inline constexpr std::size_t kBlockAlignment = 64;
 inline constexpr std::size_t kSegmentHeaderBytes = 4096;

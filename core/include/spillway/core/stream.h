@@ -2,19 +2,21 @@
 //
 //            open                 append                          roll
 //   Closed --------> Appending ----------> Appending --(no room)--------> Appending (next segment)
-//                        |  ^                                  seal, sync, rename the spare, head blocks
+//                        |  ^                                  seal, rename the spare, head blocks
 //              sync fails |  | collect(): written again into a new segment
 //                        v  |
 //                      Failed (nothing is called power-safe)
 //
 // Threads: all calls from the agent's drain thread, except SyncPlan::run and SpareOrder::run, which
 // a worker may run while the drain thread appends. Appending takes no lock and makes no system call
-// but at a roll.
+// but at a roll, and none that waits for the disk.
 //
 // Invariants:
 //  1. Offsets run from 0 for ever, without holes but for those written down in the gap table.
-//  2. A segment's first block is written only after the segment before is sealed and synced, file
-//     and directory. So only the last segment can be torn, and only its valid prefix counts.
+//  2. A roll waits for no disk: the segment before, the new one's header and its name become
+//     power-safe with the next group commit. A segment's first block is written only after the one
+//     before is sealed and the one before that is power-safe. So only the last two segments can be
+//     torn, and after a power cut the last one counts only if the one before it is whole.
 //  3. Bytes that a sync covered are never written again: after a sync the append goes on at the
 //     next 4 KiB.
 //  4. A journal goes on only if the boot-lived journal page names it and the recovered next offset
@@ -81,12 +83,14 @@ struct LanePosition {
   bool closed = false;
 };
 
-/// One fdatasync, to be run by any thread: what it makes power-safe once it has returned.
+/// One group commit, to be run by any thread: what it makes power-safe once it has returned.
 struct SyncPlan {
-  std::shared_ptr<env::File> file;
+  env::Env* env = nullptr;
+  std::vector<std::shared_ptr<env::File>> files;  // the segments with unsynced bytes, at most two
+  std::string directory;          // to be synced, too: a segment's name is new; else empty
   std::uint64_t next_offset = 0;  // everything below becomes power-safe
-  std::uint64_t generation = 0;   // which segment it was planned for
-  [[nodiscard]] Result<void> run() const { return file->sync_data(); }
+  std::uint64_t generation = 0;
+  [[nodiscard]] Result<void> run() const;
 };
 
 /// The order to get the next segment's file ready ahead of need; run by any thread.
@@ -127,7 +131,9 @@ class Stream {
 
   /// Copies the run into the spill, checks the copy, and publishes it: process-safe when this
   /// returns. kCorrupt: the run is not a run of frames (nothing was published; the lane is
-  /// hostile). kFull: quota with reject-new, or disk full. kIo: it has failed until collect() succeeds.
+  /// hostile). kFull: quota with reject-new, or disk full. kBusy: two whole segments wait for a
+  /// sync that is under way; try again when it has finished. kIo: it has failed until collect()
+  /// succeeds.
   [[nodiscard]] virtual Result<Appended> append(const FrameRun& run) = 0;
   /// Writes a clock block (after each step of the wall clock).
   [[nodiscard]] virtual Result<void> append_clock() = 0;
@@ -136,6 +142,9 @@ class Stream {
 
   /// Nothing if everything is power-safe already or a plan is under way.
   [[nodiscard]] virtual std::optional<SyncPlan> plan_sync() = 0;
+  /// A whole segment waits for its sync: plan one now, whatever the interval, or the roll after the
+  /// next must wait for the disk.
+  [[nodiscard]] virtual bool sync_is_urgent() const = 0;
   /// A failed sync: the stream writes the unsynced blocks again into a new segment before anything
   /// is called power-safe.
   [[nodiscard]] virtual Result<void> finish_sync(const SyncPlan& plan,
