@@ -17,9 +17,9 @@ namespace spillway::bench {
 namespace {
 
 constexpr std::uint64_t kLaneId = 7;
-// As large as RocksDB's memtable here: fewer rolls, which wait for the disk.
-constexpr std::uint64_t kSegmentBytes = 64ULL << 20;
-constexpr std::uint64_t kQuotaBytes = 512ULL << 20;
+// The agent's default.
+constexpr std::uint64_t kSegmentBytes = 8ULL << 20;
+constexpr std::uint64_t kQuotaBytes = 64ULL << 20;
 
 /// What the agent's worker is: at most one sync and one spare are out at a time.
 class SyncThread {
@@ -93,10 +93,14 @@ class StreamLog final : public DurableLog {
     run.frames = run_;
     run.anchor_ticks = ticks_now();
     run.anchor_boottime_ns = clock_ns();
-    if (const auto appended = stream_->append(run); !appended) {
-      die("stream: " + appended.error().message);
+    auto appended = stream_->append(run);
+    // The disk lags by two segments: as the drain does, try again when the sync has ended.
+    while (!appended && appended.error().code == core::ErrorCode::kBusy) {
+      keep(false);
+      appended = stream_->append(run);
     }
-    keep(false);
+    if (!appended) die("stream: " + appended.error().message);
+    keep(stream_->sync_is_urgent());
   }
 
   void finish() override {
@@ -175,7 +179,7 @@ void StreamLog::keep(bool at_once) {
 
 const bool kAdded = add_durable_store(
     {"spillway",
-     "64 MiB segments, 512 MiB quota, drop-oldest; sync on a second thread",
+     "8 MiB segments, 64 MiB quota, drop-oldest: files are recycled; sync on a second thread",
      "same",
      {Loss::kAnything, Loss::kInterval},
      [](const DurableSetup& setup) { return std::make_unique<StreamLog>(setup); }});
