@@ -1,9 +1,9 @@
 // What the drain costs beside the least that it could cost: bench_drain --dir DIR --size BYTES.
 //
 // The least: memcpy of a run of frames into a warm mapping, and XXH3-64 over it. Ours: what
-// Stream::append does with each run (stage, check the frames in the copy, header, checksum,
-// publish), into one segment whose pages are all present, again and again from its beginning: the
-// state that a recycled, populated segment is in. Both use files of the same size in DIR and runs
+// Stream::append does with each run (copy, check the frames in the copy, header, checksum, write),
+// into one segment whose pages are all in the page cache, again and again from its beginning: the
+// state that a recycled, warmed segment is in. Both use files of the same size in DIR and runs
 // of 64 KiB, what the drain takes from a lane in one step.
 
 #include <algorithm>
@@ -52,16 +52,19 @@ std::uint64_t lap_of_floor(std::byte* file, std::span<const std::byte> run) {
   return runs;
 }
 
-std::uint64_t lap_of_ours(core::SegmentWriter& segment, std::span<const std::byte> run) {
+std::uint64_t lap_of_ours(core::SegmentWriter& segment, core::BlockDraft& draft,
+                          std::span<const std::byte> run) {
   std::uint64_t runs = 0;
   segment.set_tail(core::kSegmentHeaderBytes);
   for (; segment.fits(run.size()); ++runs) {
-    const auto count = core::count_frames(segment.stage(run));
+    const auto count = core::count_frames(draft.stage(run));
     if (!count) die("the run is not a run of frames: " + count.error().message);
     format::BlockHeader header;
     header.mutate_kind(static_cast<std::uint8_t>(format::BlockKind::data));
     header.mutate_count(*count);
-    segment.commit(header, static_cast<std::uint32_t>(run.size()));
+    if (const auto written = segment.write(header, draft); !written) {
+      die("cannot write: " + written.error().message);
+    }
   }
   return runs;
 }
@@ -74,13 +77,14 @@ struct Laps {
 /// ns for each byte, lap by lap, the two in turn.
 Laps time_laps(std::byte* file, core::SegmentWriter& segment, std::span<const std::byte> run) {
   const double ns_per_tick = measure_ns_per_tick();
+  core::BlockDraft draft;
   const auto bytes = static_cast<double>(run.size());
   Laps laps;
   for (int lap = -kWarmUpLaps; lap < kLaps; ++lap) {
     const std::uint64_t from = ticks_begin();
     const std::uint64_t floor_runs = lap_of_floor(file, run);
     const std::uint64_t middle = ticks_begin();
-    const std::uint64_t our_runs = lap_of_ours(segment, run);
+    const std::uint64_t our_runs = lap_of_ours(segment, draft, run);
     const std::uint64_t to = ticks_end();
     if (lap < 0) continue;
     const auto index = static_cast<std::size_t>(lap);

@@ -13,10 +13,6 @@
 #include "spillway/core/assert.h"
 #include "spillway/core/atomic.h"
 
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23  // Linux 5.14; older C libraries lack the name
-#endif
-
 namespace spillway::core::env {
 
 namespace {
@@ -63,16 +59,6 @@ class PosixMapping final : public Mapping {
   [[nodiscard]] std::uint64_t load_acquire(std::size_t offset) const override {
     // SYNC published word: pairs with store_release.
     return word(offset)->load(std::memory_order_acquire);
-  }
-
-  void populate(std::size_t offset, std::size_t length) override {
-    if (!writable_ || offset >= size() || length == 0) return;
-    const std::size_t page = interprocess::mapped_region::get_page_size();
-    const std::size_t end = offset + std::min(length, size() - offset);
-    const std::size_t begin = offset / page * page;
-    // A hint: an older kernel says EINVAL, a full tmpfs EFAULT, and the store that follows finds
-    // out for itself.
-    static_cast<void>(::madvise(bytes() + begin, end - begin, MADV_POPULATE_WRITE));
   }
 
  private:

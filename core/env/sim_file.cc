@@ -54,8 +54,6 @@ class SimMapping final : public Mapping {
     return word(offset)->load(std::memory_order_acquire);
   }
 
-  void populate(std::size_t /*offset*/, std::size_t /*size*/) override {}
-
  private:
   [[nodiscard]] bool takes_changes() const { return life_ == state_->life && state_->powered; }
   [[nodiscard]] Atomic<std::uint64_t>* word(std::size_t offset) const {

@@ -1,5 +1,4 @@
-// Where a scan gets a segment's bytes from: a file read through a window, or memory. Private to
-// core/spill.
+// Where a scan gets a segment's bytes from: a file read through a window. Private to core/spill.
 //
 // One thread. A view is good until the next call; it is shorter than asked for only at the end of
 // what there is.
@@ -24,20 +23,6 @@ class ByteSource {
   virtual ~ByteSource() = default;
   [[nodiscard]] virtual Result<std::span<const std::byte>> view(std::uint64_t position,
                                                                 std::size_t size) = 0;
-};
-
-/// A mapping that this process wrote itself.
-class MemorySource final : public ByteSource {
- public:
-  explicit MemorySource(std::span<const std::byte> bytes) : bytes_(bytes) {}
-  Result<std::span<const std::byte>> view(std::uint64_t position, std::size_t size) override {
-    if (position >= bytes_.size()) return std::span<const std::byte>{};
-    const auto at = static_cast<std::size_t>(position);
-    return bytes_.subspan(at, std::min(size, bytes_.size() - at));
-  }
-
- private:
-  std::span<const std::byte> bytes_;
 };
 
 /// A file, copied out by pread: small at first (a follower at the tail asks for little), then

@@ -1,80 +1,67 @@
 #include "core/spill/segment_writer.h"
 
+#include <algorithm>
+#include <cstring>
+
 #include "spillway/core/assert.h"
 
 namespace spillway::core {
 
-namespace {
+std::span<const std::byte> BlockDraft::stage(std::span<const std::byte> stored) {
+  if (bytes_.size() < kBlockHeaderBytes + stored.size()) {
+    bytes_.resize(kBlockHeaderBytes + stored.size());
+  }
+  if (!stored.empty()) std::memcpy(bytes_.data() + kBlockHeaderBytes, stored.data(), stored.size());
+  stored_bytes_ = stored.size();
+  return {bytes_.data() + kBlockHeaderBytes, stored_bytes_};
+}
 
-constexpr std::size_t kChecksumBytes = sizeof(std::uint64_t);
-constexpr std::uint64_t kPopulateBytes = 256 * 1024;
-constexpr std::uint64_t kPopulateMarginBytes = 64 * 1024;
-
-}  // namespace
-
-SegmentWriter::SegmentWriter(SegmentInfo info, std::shared_ptr<env::File> file,
-                             std::unique_ptr<env::Mapping> map, std::uint64_t tail)
-    : info_(std::move(info)),
-      file_(std::move(file)),
-      map_(std::move(map)),
-      tail_(tail),
-      populated_(tail) {}
+std::span<const std::byte> BlockDraft::seal(format::BlockHeader header, std::uint16_t flags,
+                                            std::uint64_t salt) {
+  header.mutate_stored_size(static_cast<std::uint32_t>(stored_bytes_));
+  header.mutate_raw_size(static_cast<std::uint32_t>(stored_bytes_));
+  header.mutate_flags(flags);
+  auto* const placed = reinterpret_cast<format::BlockHeader*>(bytes_.data());
+  std::memcpy(placed, &header, sizeof(header));
+  // Header and bytes stand side by side: one pass for the checksum.
+  placed->mutate_checksum(
+      block_checksum(*placed, {bytes_.data() + kBlockHeaderBytes, stored_bytes_}, salt));
+  return {bytes_.data(), kBlockHeaderBytes + stored_bytes_};
+}
 
 Result<std::shared_ptr<SegmentWriter>> SegmentWriter::open(env::Env& env, SegmentInfo info,
                                                            std::uint64_t tail) {
   SPILLWAY_TRY(file, env.open(info.path, env::OpenMode::kReadWrite));
-  SPILLWAY_TRY(map, file->map(info.bytes, env::MapAccess::kReadWrite));
-  return std::shared_ptr<SegmentWriter>(
-      new SegmentWriter(std::move(info), std::move(file), std::move(map), tail));
+  return std::shared_ptr<SegmentWriter>(new SegmentWriter(std::move(info), std::move(file), tail));
 }
 
 bool SegmentWriter::fits(std::uint64_t stored_bytes) const {
   return !sealed_ && tail_ + block_bytes(stored_bytes) + kPageBytes <= info_.bytes;
 }
 
-std::span<const std::byte> SegmentWriter::stage(std::span<const std::byte> stored) {
-  const auto at = static_cast<std::size_t>(tail_ + kBlockHeaderBytes);
-  map_->write(at, stored);
-  return {map_->data() + at, stored.size()};
+Result<void> SegmentWriter::write(const format::BlockHeader& header, BlockDraft& draft) {
+  const auto block = draft.seal(header, flags_, info_.header.salt());
+  SPILLWAY_CHECKED(file_->write(tail_, block));
+  tail_ += round_up(block.size(), kBlockAlignment);
+  return {};
 }
 
-void SegmentWriter::commit(format::BlockHeader header, std::uint32_t stored_bytes) {
-  header.mutate_stored_size(stored_bytes);
-  header.mutate_raw_size(stored_bytes);
-  header.mutate_flags(flags_);
-  const auto at = static_cast<std::size_t>(tail_);
-  map_->write(at + kChecksumBytes, bytes_of(header).subspan(kChecksumBytes));
-  // Header and bytes stand side by side in the mapping now: one pass for the checksum.
-  const auto* placed = reinterpret_cast<const format::BlockHeader*>(map_->data() + at);
-  const std::span<const std::byte> stored(map_->data() + at + kBlockHeaderBytes, stored_bytes);
-  const std::uint64_t checksum = block_checksum(*placed, stored, info_.header.salt());
-  // SYNC published: pairs with the reader's check of the checksum over its own copy.
-  map_->store_release(at, checksum);
-  tail_ += block_bytes(stored_bytes);
-}
-
-void SegmentWriter::write_block(const format::BlockHeader& header,
-                                std::span<const std::byte> stored) {
+Result<void> SegmentWriter::write_block(const format::BlockHeader& header,
+                                        std::span<const std::byte> stored, BlockDraft& draft) {
   SPILLWAY_ASSERT(fits(stored.size()));
-  static_cast<void>(stage(stored));
-  commit(header, static_cast<std::uint32_t>(stored.size()));
+  static_cast<void>(draft.stage(stored));
+  return write(header, draft);
 }
 
-void SegmentWriter::write_seal(std::uint64_t next_offset) {
+Result<void> SegmentWriter::write_seal(std::uint64_t next_offset, BlockDraft& draft) {
   format::BlockHeader header;
   header.mutate_base_offset(next_offset);
   header.mutate_kind(static_cast<std::uint8_t>(format::BlockKind::seal));
   SPILLWAY_ASSERT(!sealed_ && tail_ + kBlockHeaderBytes <= info_.bytes);
-  commit(header, 0);
+  static_cast<void>(draft.stage({}));
+  SPILLWAY_CHECKED(write(header, draft));
   sealed_ = true;
-}
-
-void SegmentWriter::populate_ahead() {
-  if (tail_ + kPopulateMarginBytes < populated_ || populated_ >= info_.bytes) return;
-  const std::uint64_t end = std::min(info_.bytes, tail_ + kPopulateBytes);
-  if (end <= populated_) return;
-  map_->populate(static_cast<std::size_t>(populated_), static_cast<std::size_t>(end - populated_));
-  populated_ = end;
+  return {};
 }
 
 }  // namespace spillway::core

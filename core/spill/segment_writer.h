@@ -1,42 +1,62 @@
-// SegmentWriter: puts blocks into one mapped segment. Private to core/spill; the writer's thread
-// only.
+// SegmentWriter: puts blocks into one segment. BlockDraft: the block under construction. Private to
+// core/spill; the writer's thread only.
+//
+// A block goes out by one pwrite into the page cache and not by stores into a mapping. Where syncs
+// are frequent that is several times cheaper: a sync must write-protect each page that a mapping has
+// dirtied, one interrupt of the other cores for each, and where the page cache has large folios it
+// writes the whole folio (up to 2 MiB) for one stored byte. docs/benchmarks.md, 'Why the append is a
+// write', has the figures. And a card that is pulled out gives an error, not a SIGBUS.
 //
 // Invariants:
-//  1. A block's checksum is the last thing stored: before that no reader takes the block for valid.
-//  2. The last page is kept for the seal, so that it never shares a sector with synced bytes.
+//  1. What is checked is what is written: both happen to the draft's own copy.
+//  2. A block that was not written whole is not valid: its checksum stands for all of its bytes.
+//  3. The last page is kept for the seal, so that it never shares a sector with synced bytes.
 #pragma once
 
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "core/spill/segment_file.h"
 
 namespace spillway::core {
 
+/// The bytes a block with this payload takes in a segment.
+[[nodiscard]] constexpr std::uint64_t block_bytes(std::uint64_t stored_bytes) {
+  return round_up(kBlockHeaderBytes + stored_bytes, kBlockAlignment);
+}
+
+/// A buffer that is used again for each block; it grows to the largest and is not allocated after.
+class BlockDraft {
+ public:
+  /// Copies the bytes; the copy, which is good until the next call, is what will be written.
+  [[nodiscard]] std::span<const std::byte> stage(std::span<const std::byte> stored);
+  /// Makes what was staged a block: sizes, flags and checksum are filled in here.
+  [[nodiscard]] std::span<const std::byte> seal(format::BlockHeader header, std::uint16_t flags,
+                                                std::uint64_t salt);
+
+ private:
+  std::vector<std::byte> bytes_;  // header and stored bytes, side by side
+  std::size_t stored_bytes_ = 0;
+};
+
 class SegmentWriter {
  public:
-  /// Maps the segment to go on writing at `tail`.
+  /// Opens the segment to go on writing at `tail`.
   [[nodiscard]] static Result<std::shared_ptr<SegmentWriter>> open(env::Env& env, SegmentInfo info,
                                                                    std::uint64_t tail);
 
   [[nodiscard]] bool fits(std::uint64_t stored_bytes) const;
-  /// Step 1: copies the bytes to where the next block's will stand; the copy is what is checked and
-  /// kept.
-  [[nodiscard]] std::span<const std::byte> stage(std::span<const std::byte> stored);
-  /// Step 2: makes what was staged a block. The header's sizes and checksum are filled in here.
-  void commit(format::BlockHeader header, std::uint32_t stored_bytes);
-  void write_block(const format::BlockHeader& header, std::span<const std::byte> stored);
-  void write_seal(std::uint64_t next_offset);
+  /// Writes what was staged as a block. After an error nothing was appended.
+  [[nodiscard]] Result<void> write(const format::BlockHeader& header, BlockDraft& draft);
+  [[nodiscard]] Result<void> write_block(const format::BlockHeader& header,
+                                         std::span<const std::byte> stored, BlockDraft& draft);
+  [[nodiscard]] Result<void> write_seal(std::uint64_t next_offset, BlockDraft& draft);
 
   /// For a segment that is only read again.
   void set_tail(std::uint64_t tail) { tail_ = tail; }
   /// From here on the next page is written: the bytes before are being synced.
   void skip_to_next_page() { tail_ = round_up(tail_, kPageBytes); }
-  /// Makes pages ahead of the tail ready, one call for many blocks.
-  void populate_ahead();
-  /// After a sync: the pages ahead were cleaned, too.
-  void forget_populated() { populated_ = tail_; }
-
   /// Every block from now on says that all earlier segments are power-safe.
   void note_earlier_segments_safe() { flags_ = kEarlierSegmentsSafe; }
 
@@ -47,24 +67,16 @@ class SegmentWriter {
   void mark_sealed() { sealed_ = true; }
   [[nodiscard]] const SegmentInfo& info() const { return info_; }
   [[nodiscard]] const std::shared_ptr<env::File>& file() const { return file_; }
-  [[nodiscard]] std::span<const std::byte> bytes() const { return {map_->data(), map_->size()}; }
 
  private:
-  SegmentWriter(SegmentInfo info, std::shared_ptr<env::File> file,
-                std::unique_ptr<env::Mapping> map, std::uint64_t tail);
+  SegmentWriter(SegmentInfo info, std::shared_ptr<env::File> file, std::uint64_t tail)
+      : info_(std::move(info)), file_(std::move(file)), tail_(tail) {}
 
   SegmentInfo info_;
   std::shared_ptr<env::File> file_;
-  std::unique_ptr<env::Mapping> map_;
   std::uint64_t tail_;
-  std::uint64_t populated_;
   std::uint16_t flags_ = 0;
   bool sealed_ = false;
 };
-
-/// The bytes a block with this payload takes in a segment.
-[[nodiscard]] constexpr std::uint64_t block_bytes(std::uint64_t stored_bytes) {
-  return round_up(kBlockHeaderBytes + stored_bytes, kBlockAlignment);
-}
 
 }  // namespace spillway::core

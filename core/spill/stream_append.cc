@@ -33,8 +33,8 @@ Result<void> StreamImpl::make_room(std::uint64_t stored_bytes) {
                                                std::to_string(run_bytes_max()) + " do");
 }
 
-void StreamImpl::write_lane(SegmentWriter& segment, const LanePosition& lane,
-                            std::uint64_t base_offset) {
+Result<void> StreamImpl::write_lane(SegmentWriter& segment, const LanePosition& lane,
+                                    std::uint64_t base_offset) {
   format::LaneDeclaration declaration;
   declaration.mutable_identity() = lane.identity;
   declaration.mutate_rejected(lane.rejected);
@@ -42,16 +42,17 @@ void StreamImpl::write_lane(SegmentWriter& segment, const LanePosition& lane,
   format::BlockHeader header = header_of(format::BlockKind::lane, base_offset);
   header.mutate_lane_id(lane.identity.lane_id());
   header.mutate_lane_end(lane.lane_end);
-  segment.write_block(header, bytes_of(declaration));
+  return segment.write_block(header, bytes_of(declaration), draft_);
 }
 
-void StreamImpl::write_clock(SegmentWriter& segment, std::uint64_t base_offset) {
+Result<void> StreamImpl::write_clock(SegmentWriter& segment, std::uint64_t base_offset) {
   format::ClockReading reading;
   set_uuid(*reading.mutable_boot_id(), env_.boot_id());
   reading.mutate_boottime_ns(env_.boottime_ns());
   reading.mutate_utc_ns(env_.utc_ns());
   reading.mutate_certain(env_.utc_is_certain() ? 1 : 0);
-  segment.write_block(header_of(format::BlockKind::clock, base_offset), bytes_of(reading));
+  return segment.write_block(header_of(format::BlockKind::clock, base_offset), bytes_of(reading),
+                             draft_);
 }
 
 Result<void> StreamImpl::declare_lane(const format::LaneIdentity& identity, std::uint64_t lane_end,
@@ -67,18 +68,19 @@ Result<void> StreamImpl::declare_lane(const format::LaneIdentity& identity, std:
   }
   // Room first: a roll declares every lane that is in the table, with what the table says.
   SPILLWAY_CHECKED(make_room(kStored));
-  LanePosition& lane = lanes_.declare(identity);
-  lane.lane_end = lane_end;
-  lane.rejected = rejected;
-  lane.closed = closed;
-  write_lane(*active_, lane, next_offset_);
+  LanePosition declared;
+  declared.identity = identity;
+  declared.lane_end = lane_end;
+  declared.rejected = rejected;
+  declared.closed = closed;
+  SPILLWAY_CHECKED(write_lane(*active_, declared, next_offset_));
+  lanes_.declare(identity) = declared;
   return {};
 }
 
 Result<void> StreamImpl::append_clock() {
   SPILLWAY_CHECKED(make_room(sizeof(format::ClockReading)));
-  write_clock(*active_, next_offset_);
-  return {};
+  return write_clock(*active_, next_offset_);
 }
 
 Result<Appended> StreamImpl::append(const FrameRun& run) {
@@ -93,9 +95,8 @@ Result<Appended> StreamImpl::append(const FrameRun& run) {
                 what() + "a run from a lane that was not declared: declare it first");
   }
   SPILLWAY_CHECKED(make_room(run.frames.size()));
-  active_->populate_ahead();
   // The lane's bytes may change at any time: the copy is checked, and the copy is what counts.
-  SPILLWAY_TRY(count, count_frames(active_->stage(run.frames)));
+  SPILLWAY_TRY(count, count_frames(draft_.stage(run.frames)));
   if (count == 0) return fail(ErrorCode::kInvalidArgument, what() + "an empty run of frames");
   format::BlockHeader header = header_of(format::BlockKind::data, next_offset_);
   header.mutate_count(count);
@@ -103,7 +104,7 @@ Result<Appended> StreamImpl::append(const FrameRun& run) {
   header.mutate_lane_end(run.lane_end);
   header.mutate_anchor_ticks(run.anchor_ticks);
   header.mutate_anchor_boottime_ns(run.anchor_boottime_ns);
-  active_->commit(header, static_cast<std::uint32_t>(run.frames.size()));
+  SPILLWAY_CHECKED(active_->write(header, draft_));
   lane->lane_end = run.lane_end;
   const std::uint64_t first = next_offset_;
   next_offset_ += count;

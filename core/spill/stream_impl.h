@@ -85,8 +85,9 @@ class StreamImpl final : public Stream {
 
   // stream_append.cc
   Result<void> make_room(std::uint64_t stored_bytes);
-  void write_lane(SegmentWriter& segment, const LanePosition& lane, std::uint64_t base_offset);
-  void write_clock(SegmentWriter& segment, std::uint64_t base_offset);
+  Result<void> write_lane(SegmentWriter& segment, const LanePosition& lane,
+                          std::uint64_t base_offset);
+  Result<void> write_clock(SegmentWriter& segment, std::uint64_t base_offset);
 
   // stream_roll.cc
   [[nodiscard]] std::uint64_t head_bytes() const;
@@ -100,7 +101,7 @@ class StreamImpl final : public Stream {
   Result<void> name_segment(SegmentInfo& info);
   /// The same; the name is power-safe when it returns.
   Result<void> name_segment_safely(SegmentInfo& info);
-  void write_head(SegmentWriter& segment, std::uint64_t base_offset);
+  Result<void> write_head(SegmentWriter& segment, std::uint64_t base_offset);
   Result<void> begin_segment(const SegmentInfo& info, bool name_is_safe);
   Result<void> begin_journal_segment(const std::string& path);
   void adopt(std::shared_ptr<SegmentWriter> segment);
@@ -137,6 +138,7 @@ class StreamImpl final : public Stream {
   LaneTable lanes_;
   std::vector<SegmentInfo> segments_;  // ascending; the last is the active one, once there is one
   std::shared_ptr<SegmentWriter> active_;
+  BlockDraft draft_;
   std::deque<Unsynced> unsynced_;  // never empty once started; the last is the active segment's
   std::optional<SyncUnderWay> sync_;
   std::uint64_t sync_generation_ = 0;

@@ -103,7 +103,9 @@ Result<void> StreamImpl::go_on(const FoundStream& found, const JournalDecision& 
   const std::uint64_t room = std::max<std::uint64_t>(kPageBytes, head_bytes() + block_bytes(0));
   if (found.sealed || active_->tail() + room > info.bytes) active_->mark_sealed();
   // Killed between the segment's name and its head: the head is still owed, or no data block in it would count.
-  if (!active_->sealed() && next_offset_ == info.base_offset) write_head(*active_, next_offset_);
+  if (!active_->sealed() && next_offset_ == info.base_offset) {
+    SPILLWAY_CHECKED(write_head(*active_, next_offset_));
+  }
   const auto synced = sync_last_segments();
   if (synced && !decision.rewrite_unsynced) {
     active_->note_earlier_segments_safe();
@@ -134,7 +136,7 @@ Result<void> StreamImpl::gather_unsynced(std::uint64_t durable) {
     const SegmentInfo& info = segments_[index];
     if (!info.readable) continue;
     SPILLWAY_TRY(segment, SegmentWriter::open(env_, info, kSegmentHeaderBytes));
-    MemorySource source(segment->bytes());
+    FileWindow source(segment->file());
     SegmentScan scan(info.header);
     scan.set_limit(end_limit(segments_, index));
     std::uint64_t position = 0;

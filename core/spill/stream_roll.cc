@@ -29,7 +29,7 @@ std::uint64_t StreamImpl::head_bytes() const {
 Result<void> StreamImpl::roll() {
   SPILLWAY_TRY(path, prepare_file(options_.segment_bytes));
   SPILLWAY_TRY(info, write_header(path, next_offset_, options_.segment_bytes));
-  if (!active_->sealed()) active_->write_seal(next_offset_);
+  if (!active_->sealed()) SPILLWAY_CHECKED(active_->write_seal(next_offset_, draft_));
   SPILLWAY_CHECKED(name_segment(info));
   return begin_segment(info, false);
 }
@@ -121,16 +121,20 @@ Result<void> StreamImpl::name_segment_safely(SegmentInfo& info) {
   return {};
 }
 
-void StreamImpl::write_head(SegmentWriter& segment, std::uint64_t base_offset) {
-  write_clock(segment, base_offset);
-  for (const LanePosition& lane : lanes_.all()) write_lane(segment, lane, base_offset);
+Result<void> StreamImpl::write_head(SegmentWriter& segment, std::uint64_t base_offset) {
+  SPILLWAY_CHECKED(write_clock(segment, base_offset));
+  for (const LanePosition& lane : lanes_.all()) {
+    SPILLWAY_CHECKED(write_lane(segment, lane, base_offset));
+  }
+  return {};
 }
 
 Result<void> StreamImpl::begin_segment(const SegmentInfo& info, bool name_is_safe) {
   SPILLWAY_TRY(segment, SegmentWriter::open(env_, info, kSegmentHeaderBytes));
   if (unsynced_.empty()) segment->note_earlier_segments_safe();
-  unsynced_.push_back({segment, segment->tail(), info.base_offset, name_is_safe});
-  write_head(*segment, info.base_offset);
+  const std::uint64_t begin = segment->tail();
+  SPILLWAY_CHECKED(write_head(*segment, info.base_offset));
+  unsynced_.push_back({segment, begin, info.base_offset, name_is_safe});
   adopt(std::move(segment));
   return {};
 }

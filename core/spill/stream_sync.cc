@@ -2,7 +2,7 @@
 // active segment; from a roll to the end of the next group commit that of the segment before, too.
 //
 // After a sync that failed the kernel may have dropped the pages and calls them clean: asking again
-// proves nothing. So the unsynced blocks are taken from memory, each checked, and written again
+// proves nothing. So the unsynced blocks are taken from the page cache, each checked, and written again
 // into a new segment, whose base offset overrides; it gets its name only after it was synced. If
 // that fails, too, the stream has failed: it stays readable, nothing more is called power-safe, and
 // collect() tries again.
@@ -67,11 +67,7 @@ Result<void> StreamImpl::finish_sync(const SyncPlan& plan, const Result<void>& o
   part.position = done.position;
   part.offset = done.offset;
   part.name_is_safe = true;
-  if (part.segment == active_) {
-    active_->note_earlier_segments_safe();
-    active_->forget_populated();
-    active_->populate_ahead();
-  }
+  if (part.segment == active_) active_->note_earlier_segments_safe();
   note_durable();
   return {};
 }
@@ -117,17 +113,17 @@ Result<StreamImpl::Rewritten> StreamImpl::copy_unsynced(const std::string& path,
   SPILLWAY_TRY(info, write_header(path, base_offset, bytes));
   SPILLWAY_TRY(segment, SegmentWriter::open(env_, info, kSegmentHeaderBytes));
   segment->note_earlier_segments_safe();  // before its base everything is
-  write_head(*segment, base_offset);
+  SPILLWAY_CHECKED(write_head(*segment, base_offset));
   Rewritten rewritten{segment, base_offset};
   for (const Unsynced& part : unsynced_) {
     if (part.offset != rewritten.next_offset) break;
-    MemorySource source(part.segment->bytes());
+    FileWindow source(part.segment->file());
     SegmentScan scan(part.segment->info().header);
     scan.resume_at(part.position, part.offset);
     while (true) {
       SPILLWAY_TRY(block, scan.next(source));
       if (!block || block->kind() == format::BlockKind::seal) break;
-      segment->write_block(block->header, block->stored);
+      SPILLWAY_CHECKED(segment->write_block(block->header, block->stored, draft_));
     }
     rewritten.next_offset = scan.next_offset();
   }

@@ -111,8 +111,6 @@ TEST_P(EveryEnv, mapping_shares_its_bytes_with_the_file_and_outlives_it) {
   const auto mapping = file->map(8192, MapAccess::kReadWrite).value();
   const auto reader = file->map(4096, MapAccess::kRead).value();
   file.reset();
-  mapping->populate(0, 8192);
-  mapping->populate(4095, 1 << 20);  // beyond the end: a hint all the same
   mapping->write(4000, bytes_of_text("hello"));
   mapping->store_release(8, 0x0102'0304'0506'0708);
   EXPECT_EQ(reader->load_acquire(8), 0x0102'0304'0506'0708U);

@@ -43,9 +43,6 @@ class Mapping {
   virtual void store_release(std::size_t offset, std::uint64_t value) = 0;
   /// Loads a u64 with acquire order (8-byte aligned).
   [[nodiscard]] virtual std::uint64_t load_acquire(std::size_t offset) const = 0;
-  /// Makes the pages of the range present and writable ahead of their first store. A hint: failure
-  /// is no error.
-  virtual void populate(std::size_t offset, std::size_t size) = 0;
 };
 
 class File {
