@@ -19,9 +19,13 @@ Result<bool> was_segment(const env::File& file) {
 
 }  // namespace
 
-std::uint64_t StreamImpl::head_bytes() const {
+std::uint64_t StreamImpl::lanes_head_bytes() const {
   return block_bytes(sizeof(format::ClockReading)) +
          lanes_.all().size() * block_bytes(sizeof(format::LaneDeclaration));
+}
+
+std::uint64_t StreamImpl::head_bytes() const {
+  return lanes_head_bytes() + schemas_.block_bytes_total();
 }
 
 /// The next segment. Its file is there before the old one is sealed: without room nothing changes.
@@ -124,6 +128,8 @@ Result<void> StreamImpl::name_segment_safely(SegmentInfo& info) {
 void StreamImpl::write_head(SegmentWriter& segment, std::uint64_t base_offset) {
   write_clock(segment, base_offset);
   for (const LanePosition& lane : lanes_.all()) write_lane(segment, lane, base_offset);
+  schemas_.keep_named(lanes_);
+  for (const KnownSchema& schema : schemas_.all()) write_schema(segment, schema.bfbs, base_offset);
 }
 
 Result<void> StreamImpl::begin_segment(const SegmentInfo& info, bool name_is_safe) {
