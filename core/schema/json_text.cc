@@ -38,21 +38,33 @@ void append_control(std::string& text, unsigned char c) {
 bool JsonText::string(std::string_view text) {
   const std::size_t before = text_.size();
   text_ += '"';
-  while (!text.empty()) {
-    const std::size_t size = utf8_sequence(text);
+  std::size_t plain = 0;  // so much of the text stands for itself, and is not added yet
+  while (plain < text.size()) {
+    const auto c = static_cast<unsigned char>(text[plain]);
+    if (c >= 0x20 && c < 0x7F && c != '"' && c != '\\') {
+      ++plain;
+      continue;
+    }
+    const std::size_t size = utf8_sequence(text.substr(plain));
     if (size == 0) {
       text_.resize(before);
       return false;
     }
-    const auto c = static_cast<unsigned char>(text.front());
-    if (c == '"' || c == '\\') text_ += '\\';
-    if (c < 0x20 || c == 0x7F) {
-      append_control(text_, c);
-    } else {
-      text_ += text.substr(0, size);
+    if (c >= 0x80) {
+      plain += size;
+      continue;
     }
-    text.remove_prefix(size);
+    text_ += text.substr(0, plain);
+    if (c == '"' || c == '\\') {
+      text_ += '\\';
+      text_ += text[plain];
+    } else {
+      append_control(text_, c);
+    }
+    text.remove_prefix(plain + 1);
+    plain = 0;
   }
+  text_ += text;
   text_ += '"';
   return true;
 }

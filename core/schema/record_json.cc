@@ -22,7 +22,7 @@ using FieldOrder =
     std::unordered_map<const reflection::Object*, std::vector<const reflection::Field*>>;
 
 /// Shared strings cannot make a small record print gigabytes.
-constexpr std::size_t kTextBytesMax = 256U << 20;
+constexpr std::size_t kTextBytesMax = 64U << 20;
 
 /// 0: not a scalar.
 std::uint64_t scalar_bytes(BaseType type) {
@@ -392,8 +392,9 @@ class SchemaRecordJson final : public RecordJson {
 
 }  // namespace
 
-std::unique_ptr<RecordJson> RecordJson::make(std::span<const std::byte> bfbs) {
-  if (!check_schema(bfbs)) return nullptr;
+std::unique_ptr<RecordJson> RecordJson::make(std::span<const std::byte> bfbs,
+                                             std::size_t size_max) {
+  if (!check_schema(bfbs, size_max)) return nullptr;
   return std::make_unique<SchemaRecordJson>(bfbs);
 }
 

@@ -2,13 +2,13 @@
 
 #include <flatbuffers/reflection_generated.h>
 
+#include <algorithm>
 #include <array>
 #include <cinttypes>
 #include <cstdio>
 #include <cstring>
 #include <vector>
 
-#include "core/format/checksum.h"
 #include "core/format/rules.h"
 
 namespace spillway::core {
@@ -19,12 +19,36 @@ constexpr flatbuffers::uoffset_t kDepthMax = 64;
 /// A verifier counts a table each time that it is named: shared ones must not cost without end.
 constexpr flatbuffers::uoffset_t kTablesMax = 32 * 1024;
 
-}  // namespace
-
-std::uint64_t schema_fingerprint(std::span<const std::byte> bfbs) {
-  const std::uint64_t fingerprint = xxh3(bfbs, 0);
-  return fingerprint == 0 ? 1 : fingerprint;
+/// Read as the number that stands there: as an enum, one that it does not have is undefined behaviour.
+bool has_known_kinds(const reflection::Type* type) {
+  if (type == nullptr) return true;
+  const auto* table = reinterpret_cast<const flatbuffers::Table*>(type);
+  const auto is_known = [table](flatbuffers::voffset_t field) {
+    const auto kind = table->GetField<std::int8_t>(field, 0);
+    return kind >= reflection::None && kind < reflection::MaxBaseType;
+  };
+  return is_known(reflection::Type::VT_BASE_TYPE) && is_known(reflection::Type::VT_ELEMENT);
 }
+
+bool has_known_kinds(const reflection::Object& object) {
+  return std::all_of(object.fields()->begin(), object.fields()->end(),
+                     [](const auto* field) { return has_known_kinds(field->type()); });
+}
+
+bool has_known_kinds(const reflection::Schema& schema) {
+  const auto& objects = *schema.objects();
+  const auto& enums = *schema.enums();
+  return has_known_kinds(*schema.root_table()) &&
+         std::all_of(objects.begin(), objects.end(),
+                     [](const auto* object) { return has_known_kinds(*object); }) &&
+         std::all_of(enums.begin(), enums.end(), [](const auto* one) {
+           return std::all_of(one->values()->begin(), one->values()->end(), [](const auto* value) {
+             return has_known_kinds(value->union_type());
+           });
+         });
+}
+
+}  // namespace
 
 std::string fingerprint_text(std::uint64_t fingerprint) {
   std::array<char, 17> text{};
@@ -32,10 +56,10 @@ std::string fingerprint_text(std::uint64_t fingerprint) {
   return text.data();
 }
 
-Result<void> check_schema(std::span<const std::byte> bfbs) {
-  if (bfbs.empty() || bfbs.size() > kSchemaBytesMax) {
+Result<void> check_schema(std::span<const std::byte> bfbs, std::size_t size_max) {
+  if (bfbs.empty() || bfbs.size() > size_max) {
     return broken("a schema of " + std::to_string(bfbs.size()) + " bytes; 1 to " +
-                  std::to_string(kSchemaBytesMax) + " are taken");
+                  std::to_string(size_max) + " are taken");
   }
   // The verifier looks at alignment by address, and a block's bytes stand anywhere.
   std::vector<std::uint64_t> aligned((bfbs.size() + 7) / 8);
@@ -47,6 +71,9 @@ Result<void> check_schema(std::span<const std::byte> bfbs) {
   }
   if (reflection::GetSchema(bytes)->root_table() == nullptr) {
     return broken("a schema that names no root_type");
+  }
+  if (!has_known_kinds(*reflection::GetSchema(bytes))) {
+    return broken("a schema with a type that this version does not know");
   }
   return {};
 }

@@ -18,6 +18,8 @@
 #include <span>
 #include <string>
 
+#include "spillway/core/fingerprint.h"
+
 namespace spillway::core {
 
 class RecordJson {
@@ -26,7 +28,8 @@ class RecordJson {
   static constexpr std::size_t kValuesMax = 4'000'000;
 
   /// Null if check_schema refuses the bytes. They are copied.
-  [[nodiscard]] static std::unique_ptr<RecordJson> make(std::span<const std::byte> bfbs);
+  [[nodiscard]] static std::unique_ptr<RecordJson> make(std::span<const std::byte> bfbs,
+                                                        std::size_t size_max = kSchemaBytesMax);
   virtual ~RecordJson() = default;
 
   /// Nothing if the bytes are no record of this schema.

@@ -10,20 +10,17 @@
 #include <span>
 #include <string>
 
+#include "spillway/core/fingerprint.h"
 #include "spillway/core/result.h"
 
 namespace spillway::core {
 
-/// No schema is larger: it must fit beside the lanes into the head of a segment.
-inline constexpr std::size_t kSchemaBytesMax = 64U * 1024;
-
-/// XXH3-64, seed 0, of the bytes; 1 where that is 0, for a lane with a 0 names no schema.
-[[nodiscard]] std::uint64_t schema_fingerprint(std::span<const std::byte> bfbs);
 /// 16 hex digits: how files and tables spell a fingerprint.
 [[nodiscard]] std::string fingerprint_text(std::uint64_t fingerprint);
 
 /// kCorrupt unless the bytes are one whole FlatBuffers binary schema with a root type, within
-/// kSchemaBytesMax. What its numbers mean is not checked: RecordJson does that as it goes.
-[[nodiscard]] Result<void> check_schema(std::span<const std::byte> bfbs);
+/// `size_max`. What its numbers mean is not checked: RecordJson does that as it goes.
+[[nodiscard]] Result<void> check_schema(std::span<const std::byte> bfbs,
+                                        std::size_t size_max = kSchemaBytesMax);
 
 }  // namespace spillway::core
