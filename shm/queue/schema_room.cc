@@ -14,7 +14,7 @@
 
 #include "shm/queue/descriptor.h"
 #include "shm/queue/queue_rooms.h"
-#include "spillway/core/fingerprint.h"
+#include "spillway/core/schema.h"
 
 namespace spillway::shm {
 
@@ -31,11 +31,7 @@ constexpr time_t kDraftSecondsMax = 60;
 std::string room_of(const std::string& queue) { return queue + "/schemas"; }
 
 std::string path_of(const std::string& queue, std::uint64_t fingerprint) {
-  std::string digits(kDigits, '0');
-  for (std::size_t i = 0; i < kDigits; ++i) {
-    digits[i] = "0123456789abcdef"[fingerprint >> (60 - 4 * i) & 15];
-  }
-  return room_of(queue) + "/" + digits + std::string(kEnding);
+  return room_of(queue) + "/" + core::fingerprint_text(fingerprint) + std::string(kEnding);
 }
 
 std::optional<std::uint64_t> fingerprint_in(std::string_view name) {

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import struct
 import subprocess
@@ -49,6 +50,51 @@ class RoundTrip(Machine):
         self.assertEqual(lines[0]["record"], {"x": 7, "name": "a}b"})
         self.assertEqual(lines[1]["record"]["x"], -1)
         self.assertIn("payload", lines[2])
+
+    def test_a_copied_spill_explains_itself(self):
+        """No configuration, no queue, no schema file, another place: only the directory."""
+        agent = self.start_agent()
+        schema = self.root / "point.fbs"
+        schema.write_text("table Point { x:int; name:string; } root_type Point;")
+        put = self.run_program(
+            "put", "p", "--queue-dir", self.queue, "--input", "json", "--schema", schema,
+            "--level", "power-safe", text='{"x": 7, "name": "a"}{"x": -1}')
+        self.assertEqual(put.returncode, 0, put.stderr)
+        self.put("t", ["line"], "--level", "power-safe")
+        lanes = json.loads(self.run_program("status", "--config", self.config, "--json").stdout)["agent"]["lanes"]
+        agent.send_signal(signal.SIGTERM)
+        self.assertEqual(agent.wait(20), 0)
+        copy = self.root / "laptop"
+        shutil.copytree(self.spill, copy)
+        for name in (self.queue, self.spill):
+            shutil.rmtree(name)
+        schema.unlink()
+        self.config.unlink()
+        whole = self.run_program("tail", "--spill-dir", copy, "all", "--json")
+        self.assertEqual(whole.returncode, 0, whole.stderr)
+        records = [json.loads(line)["record"] for line in whole.stdout.splitlines()]
+        self.assertEqual(records, [{"x": 7, "name": "a"}, {"x": -1}, {"text": "line"}], lanes)
+        verified = self.run_program("verify", copy)
+        self.assertEqual(verified.returncode, 0, verified.stdout + verified.stderr)
+        alone = self.root / "alone"
+        shutil.copytree(copy / "all", alone)
+        stream = self.run_program("tail", alone, "--json")
+        self.assertEqual((stream.returncode, stream.stdout), (0, whole.stdout), stream.stderr)
+
+    def test_a_schema_too_large_for_a_spill_does_not_keep_the_records_out(self):
+        self.start_agent()
+        schema = self.root / "large.fbs"
+        fields = "".join(f"some_field_with_a_long_name_{i}:int;" for i in range(2000))
+        schema.write_text("table Large { %s } root_type Large;" % fields)
+        put = self.run_program(
+            "put", "p", "--queue-dir", self.queue, "--input", "json", "--schema", schema,
+            "--level", "process-safe", text='{"some_field_with_a_long_name_7": 7}')
+        self.assertEqual(put.returncode, 0, put.stderr)
+        self.assertIn("65536", put.stderr)
+        tail = self.run_program("tail", "all", "--config", self.config, "--json")
+        self.assertIn("payload", json.loads(tail.stdout))
+        tail = self.run_program("tail", "all", "--config", self.config, "--json", "--schema", schema)
+        self.assertEqual(json.loads(tail.stdout)["record"]["some_field_with_a_long_name_7"], 7)
 
     def test_follow_prints_what_comes_later(self):
         self.start_agent()
