@@ -174,6 +174,53 @@ class RoundTrip(Machine):
         self.assertFalse(self.is_running())
 
 
+class Plan(Machine):
+    usual = ("plan", "--rate", "100/s", "--record", "200", "--outage", "3d")
+
+    def test_the_configuration_it_gives_is_accepted_and_holds_what_it_says(self):
+        for more in (
+            ("--link", "2Mbit/s", "--endurance", "10TB"),
+            ("--sync-interval", "0", "--producers", "3000"),
+            ("--record", "20MiB", "--rate", "1/h"),
+            ("--rate", "1/d", "--outage", "1m"),
+        ):
+            arguments = dict(zip(self.usual[1::2], self.usual[2::2])) | dict(zip(more[::2], more[1::2]))
+            flags = [word for pair in arguments.items() for word in pair]
+            told = self.run_program("plan", *flags)
+            self.assertEqual(told.returncode, 0, told.stderr)
+            plan = json.loads(self.run_program("plan", *flags, "--json").stdout)
+            self.assertTrue(told.stdout.endswith(plan["config"]), told.stdout)
+            self.config.write_text(plan["config"])
+            check = self.run_program("config", "check", self.config, "--json")
+            self.assertEqual(check.returncode, 0, check.stderr + plan["config"])
+            stream = json.loads(check.stdout)["streams"][0]
+            self.assertEqual(stream["max_bytes"], plan["max_bytes"])
+            self.assertGreaterEqual(plan["max_bytes"], plan["spill_bytes"])
+
+    def test_a_link_too_slow_is_said_with_its_reason(self):
+        slow = self.run_program(*self.usual, "--link", "64kbit/s")
+        self.assertEqual(slow.returncode, 1)
+        self.assertIn("NEVER", slow.stdout)
+        self.assertIn("100/s come", slow.stdout)
+        good = self.run_program(*self.usual, "--link", "2Mbit/s", "--endurance", "10TB")
+        self.assertEqual(good.returncode, 0)
+        self.assertRegex(good.stdout, r"drained +\d+ h")
+        self.assertRegex(good.stdout, r"years of the stated endurance")
+
+    def test_wrong_units(self):
+        for flag, value, hint in (
+            ("--rate", "100/week", "/min"), ("--rate", "-1/s", "/min"), ("--rate", "0", "/min"),
+            ("--record", "2MB", "KiB"), ("--record", "0", "1 byte"), ("--record", "40MiB", "32 MiB"),
+            ("--outage", "3 days", "h or d"), ("--link", "2Mb", "Mbit/s"), ("--endurance", "much", "10TB"),
+            ("--sync-interval", "soon", "1s"),
+        ):
+            arguments = dict(zip(self.usual[1::2], self.usual[2::2])) | {flag: value}
+            flags = [f"{name}={word}" for name, word in arguments.items()]
+            result = self.run_program("plan", *flags)
+            self.assert_one_line(result, 2, hint)
+        self.assertEqual(self.run_program("plan").returncode, 2)
+
+
 class WrongInput(Machine):
     def test_unknown_key(self):
         self.write_config('[[stream]]\nname = "all"\ntopic = ["#"]\n')

@@ -76,4 +76,6 @@ struct Config {
 [[nodiscard]] Result<std::uint64_t> parse_bytes(std::string_view text);
 [[nodiscard]] Result<std::uint64_t> parse_duration_ns(std::string_view text);
 
+/// The same, and decimal as on a card's label: "64GB", "10TB".
+[[nodiscard]] Result<std::uint64_t> parse_storage_bytes(std::string_view text);
 }  // namespace spillway::core
