@@ -107,6 +107,7 @@ bool Drain::append(Lane& lane, StreamState& state, const shm::Walk& walk, const 
   report.records += records;
   report.bytes += walk.frames.size();
   counters_.records += records;
+  counters_.frame_bytes += walk.frames.size();
   ++counters_.blocks;
   return true;
 }
@@ -145,7 +146,6 @@ bool Drain::declare(Lane& lane, StreamState& state, bool closed, const Now& now)
     return false;
   }
   SPILLWAY_STEP("drain.declared");
-  if (std::exchange(lane.refused, false)) lane.reader->set_stream_full(false);
   if (state.stream->schemas_left_out() != state.schemas_left_out) {
     state.schemas_left_out = state.stream->schemas_left_out();
     options_.log(Severity::kWarning,
@@ -153,6 +153,7 @@ bool Drain::declare(Lane& lane, StreamState& state, bool closed, const Now& now)
                      ": so many lanes that its segments no longer have room for all their schemas; "
                      "raise segment_bytes");
   }
+  if (std::exchange(lane.refused, false)) lane.reader->set_stream_full(false);
   lane.declared = true;
   lane.declared_rejected = rejected;
   lane.declare_again_at_ns = now.boottime_ns + options_.declare_interval_ns;

@@ -89,6 +89,7 @@ struct StepReport {
 
 struct DrainCounters {
   std::uint64_t records = 0;
+  std::uint64_t frame_bytes = 0;  // as they stood in the lanes
   std::uint64_t blocks = 0;
   std::uint64_t lanes_ended = 0;
   std::uint64_t quarantined = 0;
@@ -132,8 +133,8 @@ class Drain {
     bool blocked = false;  // nothing more goes in during this step
     std::uint64_t retry_at_ns = 0;
     std::uint64_t collect_at_ns = 0;
-  };
     std::uint64_t schemas_left_out = 0;  // as far as it was told
+  };
   enum class Took : std::uint8_t { kNothing, kSome, kLaneEnded };
 
   // admission.cc: lanes come
@@ -157,13 +158,13 @@ class Drain {
   void quarantine(const std::string& path, const std::string& why);
   void quarantine_lane(Lane& lane, const std::string& why);
 
-  // upkeep.cc: the streams are kept
   // explain.cc: schemas come along
   void explain(Lane& lane, StreamState& state);
   [[nodiscard]] core::Result<std::vector<std::byte>> find_left_schema(std::uint64_t fingerprint);
   void warn_of_schema(const Lane& lane, std::uint64_t fingerprint, const std::string& why);
   void tidy_schemas(const Now& now);
 
+  // upkeep.cc: the streams are kept
   void watch_wall_clock(const Now& now);
   void keep_stream(std::size_t index, const Now& now, bool flush_waits);
   void plan_sync(std::size_t index, const Now& now, bool at_once);
@@ -182,9 +183,9 @@ class Drain {
   std::uint64_t looked_everywhere_at_ns_ = 0;
   bool scanned_ = false;
   std::uint64_t scan_again_at_ns_ = 0;  // 0: only when the directory changes
-  bool clock_known_ = false;
   std::set<std::uint64_t> warned_schemas_;
   std::uint64_t tidy_schemas_at_ns_ = 0;
+  bool clock_known_ = false;
   std::int64_t clock_difference_ns_ = 0;
 };
 
