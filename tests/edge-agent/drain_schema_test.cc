@@ -122,8 +122,10 @@ TEST_F(DrainSchemaTest, AHostileOneIsRemovedSoThatAGoodOneCanTakeItsPlace) {
   std::vector<std::byte> flipped = schema;
   flipped[flipped.size() / 2] ^= std::byte{1};
   const std::vector<std::byte> noise(5000, std::byte{0xA5});
+  const auto& other = system_schema().bfbs;
+  const std::vector<std::byte> sound(other.begin(), other.end());  // but not what its name says
   int lanes = 0;
-  for (const auto& bytes : {flipped, noise, std::vector<std::byte>(70'000)}) {
+  for (const auto& bytes : {flipped, noise, sound, std::vector<std::byte>(70'000)}) {
     std::ofstream(file_of(fingerprint), std::ios::binary)
         .write(reinterpret_cast<const char*>(bytes.data()),
                static_cast<std::streamsize>(bytes.size()));
