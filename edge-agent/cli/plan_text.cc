@@ -32,6 +32,14 @@ std::string exact_bytes(std::uint64_t value) {
   return value % kKiB == 0 ? std::to_string(value / kKiB) + "KiB" : std::to_string(value);
 }
 
+/// As on a card's label.
+std::string exact_storage(std::uint64_t value) {
+  constexpr std::uint64_t kGB = 1'000'000'000;
+  constexpr std::uint64_t kTB = 1000 * kGB;
+  if (value % kTB == 0) return std::to_string(value / kTB) + "TB";
+  return value % kGB == 0 ? std::to_string(value / kGB) + "GB" : std::to_string(value) + "B";
+}
+
 std::string exact_duration(std::uint64_t ns) {
   struct Unit {
     const char* name;
@@ -52,7 +60,7 @@ std::string plan_config(const core::PlanInput& input, const core::Plan& plan) {
   std::ostringstream out;
   out << "[gateway]\n";
   if (input.endurance_bytes != 0) {
-    out << "flash_endurance = \"" << input.endurance_bytes << "B\"\n";
+    out << "flash_endurance = \"" << exact_storage(input.endurance_bytes) << "\"\n";
   }
   if (input.lanes > usual.lanes_per_user_max) {
     out << "lanes_per_user_max = " << input.lanes << '\n';
