@@ -123,6 +123,26 @@ class RoundTrip(Machine):
         self.assertEqual(result.returncode, 1)
         self.assertIn("NOT RUNNING", result.stdout)
 
+    def test_the_flash_meter_goes_on_over_restarts(self):
+        self.write_config('flash_endurance = "10TB"\n' + self.streams)
+        def flash():
+            status = json.loads(self.run_program("status", "--config", self.config, "--json").stdout)
+            return status["agent"]["flash"]
+        for round_ in (1, 2):
+            agent = self.start_agent()
+            self.put("t", ["x" * 1000] * 100, "--level", "power-safe")
+            agent.send_signal(signal.SIGTERM)
+            self.assertEqual(agent.wait(20), 0)
+            # Frames of a thousand bytes and what a FlatBuffer and a frame have around them.
+            self.assertEqual(flash()["enqueued_bytes"] // 100_000, round_)
+        self.assertEqual(flash()["endurance_bytes"], 10**13)
+        self.assertIsNone(flash()["years_left"])
+        text = self.run_program("status", "--config", self.config).stdout
+        self.assertRegex(text, r"flash +enqueued 2\d\d\.\d KiB; written .* years left: not known yet of 9\.1 TiB")
+        # What cannot be read counts as none, and is no reason not to run.
+        (self.spill / "flash").write_bytes(b"\xff" * 100)
+        self.start_agent().send_signal(signal.SIGTERM)
+
     def test_verify_says_yes_and_after_damage_no(self):
         agent = self.start_agent()
         self.put("t", map(str, range(1000)), "--level", "power-safe")
