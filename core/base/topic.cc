@@ -4,10 +4,6 @@
 
 namespace spillway::core {
 
-namespace {
-
-/// Length of the UTF-8 sequence that begins here (RFC 3629: shortest form, no surrogates), 0 if it
-/// is none.
 std::size_t utf8_sequence(std::string_view text) {
   const auto byte = [text](std::size_t i) { return static_cast<std::uint8_t>(text[i]); };
   const std::uint8_t lead = byte(0);
@@ -35,6 +31,8 @@ std::size_t utf8_sequence(std::string_view text) {
   }
   return size;
 }
+
+namespace {
 
 bool is_text(std::string_view text) {
   if (text.empty() || text.size() > kTopicBytesMax) return false;

@@ -10,8 +10,13 @@ namespace spillway::core {
 
 namespace {
 
-constexpr std::array<std::string_view, 6> kGatewayKeys{
-    "name", "queue_dir", "spill_dir", "nap", "lanes_per_user_max", "lane_bytes_per_user_max"};
+constexpr std::array<std::string_view, 7> kGatewayKeys{"name",
+                                                       "queue_dir",
+                                                       "spill_dir",
+                                                       "nap",
+                                                       "lanes_per_user_max",
+                                                       "lane_bytes_per_user_max",
+                                                       "flash_endurance"};
 constexpr std::array<std::string_view, 7> kStreamKeys{
     "name", "topics", "sync_interval", "segment_bytes", "max_bytes", "when_full", "placement"};
 constexpr std::array<std::string_view, 6> kLaterStreamKeys{
@@ -105,6 +110,7 @@ Result<void> read_gateway(const toml::table& table, Config& config) {
   SPILLWAY_CHECKED(reader.read_duration("nap", gateway.nap_ns));
   SPILLWAY_CHECKED(reader.read_count("lanes_per_user_max", gateway.lanes_per_user_max));
   SPILLWAY_CHECKED(reader.read_bytes("lane_bytes_per_user_max", gateway.lane_bytes_per_user_max));
+  SPILLWAY_CHECKED(reader.read_storage_bytes("flash_endurance", gateway.flash_endurance_bytes));
   if (!is_valid_topic(gateway.name)) {
     return reader.complain("name", "name must be 1 to 255 bytes of UTF-8 without '+' and '#'");
   }

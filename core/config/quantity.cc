@@ -21,6 +21,18 @@ constexpr std::array<Unit, 6> kByteUnits{{{"", 1},
                                           {"MiB", 1ULL << 20},
                                           {"GiB", 1ULL << 30},
                                           {"TiB", 1ULL << 40}}};
+/// As the makers of cards and disks write them: decimal.
+constexpr std::array<Unit, 11> kStorageUnits{{{"", 1},
+                                              {"B", 1},
+                                              {"KiB", 1ULL << 10},
+                                              {"MiB", 1ULL << 20},
+                                              {"GiB", 1ULL << 30},
+                                              {"TiB", 1ULL << 40},
+                                              {"kB", 1000},
+                                              {"MB", 1'000'000},
+                                              {"GB", 1'000'000'000},
+                                              {"TB", 1'000'000'000'000},
+                                              {"PB", 1'000'000'000'000'000}}};
 constexpr std::uint64_t kSecond = 1'000'000'000;
 constexpr std::array<Unit, 7> kTimeUnits{{{"ns", 1},
                                           {"us", 1000},
@@ -50,6 +62,12 @@ Result<std::uint64_t> parse_quantity(std::string_view text, std::span<const Unit
 Result<std::uint64_t> parse_bytes(std::string_view text) {
   return parse_quantity(text, kByteUnits,
                         "a size: write a whole number with KiB, MiB or GiB, such as \"8MiB\"");
+}
+
+Result<std::uint64_t> parse_storage_bytes(std::string_view text) {
+  return parse_quantity(
+      text, kStorageUnits,
+      "a card's size: write a whole number with MB, GB, TB, MiB, GiB or TiB, such as \"10TB\"");
 }
 
 Result<std::uint64_t> parse_duration_ns(std::string_view text) {

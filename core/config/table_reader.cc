@@ -105,12 +105,21 @@ Result<void> TableReader::read_count(std::string_view key, std::uint64_t& out) c
 }
 
 Result<void> TableReader::read_bytes(std::string_view key, std::uint64_t& out) const {
+  return read_size(key, out, parse_bytes);
+}
+
+Result<void> TableReader::read_storage_bytes(std::string_view key, std::uint64_t& out) const {
+  return read_size(key, out, parse_storage_bytes);
+}
+
+Result<void> TableReader::read_size(std::string_view key, std::uint64_t& out,
+                                    SizeParser parse) const {
   const toml::node* node = table_.get(key);
   if (node != nullptr && node->is_integer()) return read_count(key, out);
   std::string text;
   SPILLWAY_CHECKED(read(key, text));
   if (node == nullptr) return {};
-  const Result<std::uint64_t> bytes = parse_bytes(text);
+  const Result<std::uint64_t> bytes = parse(text);
   if (!bytes) return complain(key, std::string(key) + ": " + bytes.error().message);
   out = *bytes;
   return {};

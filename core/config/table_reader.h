@@ -37,6 +37,8 @@ class TableReader {
   [[nodiscard]] Result<void> read_count(std::string_view key, std::uint64_t& out) const;
   /// A string with a unit, or a plain number of bytes.
   [[nodiscard]] Result<void> read_bytes(std::string_view key, std::uint64_t& out) const;
+  /// The same, decimal units too ("10TB").
+  [[nodiscard]] Result<void> read_storage_bytes(std::string_view key, std::uint64_t& out) const;
   /// A string with a unit, or the number 0.
   [[nodiscard]] Result<void> read_duration(std::string_view key, std::uint64_t& out_ns) const;
   /// The tables of [[key]]; empty if there is none.
@@ -50,6 +52,10 @@ class TableReader {
                                                const std::string& message) const;
 
  private:
+  using SizeParser = Result<std::uint64_t> (*)(std::string_view);
+
+  [[nodiscard]] Result<void> read_size(std::string_view key, std::uint64_t& out,
+                                       SizeParser parse) const;
   [[nodiscard]] tl::unexpected<Error> complain_at(const toml::source_region& place,
                                                   const std::string& message) const;
 

@@ -114,6 +114,7 @@ Result<bool> scan_segment(env::Env& env, FoundStream& found, std::size_t index) 
     SPILLWAY_TRY(block, scan.next(window));
     if (!block) break;
     found.lanes.learn(*block);
+    found.schemas.learn(*block);
     any_data = any_data || block->kind() == format::BlockKind::data;
     ++found.blocks_scanned;
   }

@@ -20,6 +20,7 @@
 
 #include "core/spill/control_page.h"
 #include "core/spill/lane_table.h"
+#include "core/spill/schema_table.h"
 #include "core/spill/segment_file.h"
 #include "spillway/core/gap_table.h"
 
@@ -28,6 +29,7 @@ namespace spillway::core {
 struct FoundStream {
   std::vector<SegmentInfo> segments;  // ascending
   LaneTable lanes;
+  SchemaTable schemas;              // those that the lanes name, and others
   std::uint64_t next_offset = 0;    // behind the last segment's valid prefix
   std::uint64_t next_sequence = 0;  // higher than that of any file that was there
   std::uint64_t tail = 0;           // behind the last segment's last valid block

@@ -1,4 +1,5 @@
 #include "core/spill/stream_impl.h"
+#include "spillway/core/schema.h"
 
 namespace spillway::core {
 
@@ -60,12 +61,13 @@ Result<void> StreamImpl::declare_lane(const format::LaneIdentity& identity, std:
   SPILLWAY_CHECKED(check_lane_identity(identity));
   const bool known = lanes_.find(identity.lane_id()) != nullptr;
   constexpr std::uint64_t kStored = sizeof(format::LaneDeclaration);
-  if (!known && head_bytes() + block_bytes(kStored) > head_bytes_max()) {
+  if (!known && lanes_head_bytes() + block_bytes(kStored) > head_bytes_max()) {
     return fail(ErrorCode::kFull, what() + "no room for another lane: a segment of " +
                                       std::to_string(options_.segment_bytes) + " bytes takes " +
                                       std::to_string(lanes_.all().size()) +
                                       " of them; raise segment_bytes");
   }
+  if (!known) make_head_room(block_bytes(kStored));
   // Room first: a roll declares every lane that is in the table, with what the table says.
   SPILLWAY_CHECKED(make_room(kStored));
   LanePosition declared;
@@ -76,6 +78,38 @@ Result<void> StreamImpl::declare_lane(const format::LaneIdentity& identity, std:
   SPILLWAY_CHECKED(write_lane(*active_, declared, next_offset_));
   lanes_.declare(identity) = declared;
   return {};
+}
+
+/// Lanes come first: for one more of them a schema is left out of the heads, the newest first.
+void StreamImpl::make_head_room(std::uint64_t bytes) {
+  if (head_bytes() + bytes > head_bytes_max()) schemas_.keep_named(lanes_);
+  while (!schemas_.all().empty() && head_bytes() + bytes > head_bytes_max()) {
+    schemas_.forget_newest();
+    ++schemas_left_out_;
+  }
+}
+
+Result<void> StreamImpl::add_schema(std::uint64_t fingerprint, std::span<const std::byte> bfbs) {
+  if (schemas_.contains(fingerprint)) return {};
+  const std::uint64_t bytes = block_bytes(bfbs.size());
+  if (head_bytes() + bytes > head_bytes_max()) schemas_.keep_named(lanes_);
+  if (bfbs.size() > kSchemaBytesMax || head_bytes() + bytes > head_bytes_max()) {
+    return fail(ErrorCode::kInvalidArgument,
+                what() + "no room for a schema of " + std::to_string(bfbs.size()) +
+                    " bytes beside " + std::to_string(lanes_.all().size()) +
+                    " lanes in the head of a segment of " + std::to_string(options_.segment_bytes) +
+                    " bytes; raise segment_bytes");
+  }
+  // Room first: a roll forgets the schemas that no lane names.
+  SPILLWAY_CHECKED(make_room(bfbs.size()));
+  SPILLWAY_CHECKED(write_schema(*active_, bfbs, next_offset_));
+  schemas_.add(fingerprint, bfbs);
+  return {};
+}
+
+Result<void> StreamImpl::write_schema(SegmentWriter& segment, std::span<const std::byte> bfbs,
+                                      std::uint64_t base_offset) {
+  return segment.write_block(header_of(format::BlockKind::schema, base_offset), bfbs, draft_);
 }
 
 Result<void> StreamImpl::append_clock() {

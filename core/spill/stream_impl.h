@@ -1,6 +1,6 @@
 // StreamImpl: a stream's writing half, in one class and five files by subject:
 //   stream_open.cc       options, recovery, the first segment, close
-//   stream_append.cc     lanes, append, clock blocks
+//   stream_append.cc     lanes, append, clock blocks, schemas
 //   stream_roll.cc       the next segment: its file, its header, its first blocks; the spare
 //   stream_sync.cc       group commit; what happens after a sync that failed
 //   stream_retention.cc  quota and cursors
@@ -13,6 +13,7 @@
 #include "core/spill/control_page.h"
 #include "core/spill/lane_table.h"
 #include "core/spill/recovery.h"
+#include "core/spill/schema_table.h"
 #include "core/spill/segment_writer.h"
 #include "spillway/core/stream.h"
 
@@ -29,6 +30,11 @@ class StreamImpl final : public Stream {
                             std::uint64_t rejected, bool closed) override;
   void forget_lane(std::uint64_t lane_id) override { lanes_.forget(lane_id); }
   const std::vector<LanePosition>& lanes() const override { return lanes_.all(); }
+  Result<void> add_schema(std::uint64_t fingerprint, std::span<const std::byte> bfbs) override;
+  bool has_schema(std::uint64_t fingerprint) const override {
+    return schemas_.contains(fingerprint);
+  }
+  std::uint64_t schemas_left_out() const override { return schemas_left_out_; }
   Result<Appended> append(const FrameRun& run) override;
   Result<void> append_clock() override;
   std::uint64_t run_bytes_max() const override;
@@ -88,8 +94,12 @@ class StreamImpl final : public Stream {
   Result<void> write_lane(SegmentWriter& segment, const LanePosition& lane,
                           std::uint64_t base_offset);
   Result<void> write_clock(SegmentWriter& segment, std::uint64_t base_offset);
+  Result<void> write_schema(SegmentWriter& segment, std::span<const std::byte> bfbs,
+                            std::uint64_t base_offset);
+  void make_head_room(std::uint64_t bytes);
 
   // stream_roll.cc
+  [[nodiscard]] std::uint64_t lanes_head_bytes() const;
   [[nodiscard]] std::uint64_t head_bytes() const;
   [[nodiscard]] std::uint64_t head_bytes_max() const { return options_.segment_bytes / 2; }
   Result<void> roll();
@@ -136,6 +146,8 @@ class StreamImpl final : public Stream {
   std::unique_ptr<ControlPage> control_;
   std::unique_ptr<JournalFile> page_;
   LaneTable lanes_;
+  SchemaTable schemas_;  // beside the lanes they fit into a segment's head
+  std::uint64_t schemas_left_out_ = 0;
   std::vector<SegmentInfo> segments_;  // ascending; the last is the active one, once there is one
   std::shared_ptr<SegmentWriter> active_;
   BlockDraft draft_;

@@ -78,14 +78,17 @@ Result<void> StreamImpl::start() {
   const JournalDecision decision = decide_journal(found, *page_, *control_);
   segments_ = found.segments;
   lanes_ = found.lanes;
+  schemas_ = found.schemas;
   next_sequence_ = found.next_sequence;
   recovery_.blocks_scanned = found.blocks_scanned;
   recovery_.reason = decision.reason;
-  if (head_bytes() > head_bytes_max()) {
+  if (lanes_head_bytes() > head_bytes_max()) {
     return fail(ErrorCode::kInvalidArgument,
                 what() + std::to_string(lanes_.all().size()) +
                     " lanes are known, more than a segment's head declares: raise segment_bytes");
   }
+  schemas_.keep_named(lanes_);
+  make_head_room(0);
   SPILLWAY_CHECKED(decision.goes_on ? go_on(found, decision) : begin_new_journal(found, decision));
   publish_all();
   return {};

@@ -19,9 +19,13 @@ Result<bool> was_segment(const env::File& file) {
 
 }  // namespace
 
-std::uint64_t StreamImpl::head_bytes() const {
+std::uint64_t StreamImpl::lanes_head_bytes() const {
   return block_bytes(sizeof(format::ClockReading)) +
          lanes_.all().size() * block_bytes(sizeof(format::LaneDeclaration));
+}
+
+std::uint64_t StreamImpl::head_bytes() const {
+  return lanes_head_bytes() + schemas_.block_bytes_total();
 }
 
 /// The next segment. Its file is there before the old one is sealed: without room nothing changes.
@@ -125,6 +129,10 @@ Result<void> StreamImpl::write_head(SegmentWriter& segment, std::uint64_t base_o
   SPILLWAY_CHECKED(write_clock(segment, base_offset));
   for (const LanePosition& lane : lanes_.all()) {
     SPILLWAY_CHECKED(write_lane(segment, lane, base_offset));
+  }
+  schemas_.keep_named(lanes_);
+  for (const KnownSchema& schema : schemas_.all()) {
+    SPILLWAY_CHECKED(write_schema(segment, schema.bfbs, base_offset));
   }
   return {};
 }

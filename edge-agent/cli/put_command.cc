@@ -9,6 +9,7 @@
 
 #include "edge-agent/cli/command.h"
 #include "edge-agent/cli/put_input.h"
+#include "spillway/core/fingerprint.h"
 #include "spillway/producer.h"
 
 namespace spillway::cli {
@@ -72,7 +73,7 @@ class Putter {
 
  private:
   int put_input(std::istream& stream);
-  int open(std::uint64_t fingerprint);
+  int open(std::span<const std::byte> schema);
   int put(const Record& record);
   void pace();
   int flush();
@@ -100,7 +101,7 @@ int Putter::run() {
 int Putter::put_input(std::istream& stream) {
   auto input = make_input(options_.input, stream, options_.schema);
   if (!input) return report(input.error());
-  if (const int code = open((*input)->schema_fingerprint()); code != kDone) return code;
+  if (const int code = open((*input)->schema()); code != kDone) return code;
   std::vector<Record> kept;  // for the rounds after the first
   while (true) {
     auto record = (*input)->next();
@@ -117,7 +118,7 @@ int Putter::put_input(std::istream& stream) {
   return kDone;
 }
 
-int Putter::open(std::uint64_t fingerprint) {
+int Putter::open(std::span<const std::byte> schema) {
   // Each put is a producer of its own: lanes of one name and topic are drained one after the other.
   const std::string name =
       options_.name.empty() ? "put-" + std::to_string(::getpid()) : options_.name;
@@ -125,7 +126,15 @@ int Putter::open(std::uint64_t fingerprint) {
   lane.producer_name = name.c_str();
   lane.lane_bytes = options_.lane_bytes;
   lane.max_record_bytes = options_.max_record_bytes;
-  lane.schema_fingerprint = fingerprint;
+  if (schema.size() <= core::kSchemaBytesMax) {
+    lane.schema = schema;
+  } else {
+    // The records are worth more than what explains them.
+    std::cerr << "spillway: the schema has " << schema.size() << " bytes, more than the "
+              << core::kSchemaBytesMax
+              << " that go into a spill: whoever prints the records needs the file\n";
+    lane.schema_fingerprint = core::schema_fingerprint(schema);
+  }
   const char* queue_dir = options_.queue_dir.empty() ? nullptr : options_.queue_dir.c_str();
   const auto status = producer_.open(queue_dir, options_.topic.c_str(), lane);
   if (status == Status::kOk) return kDone;
@@ -213,8 +222,10 @@ void add_put_command(CLI::App& app, int& exit_code) {
                                            {"json", InputKind::kJson}}))
       ->option_text("lines|flatbuffer|json")
       ->default_str("lines");
-  command->add_option("--schema", options->schema,
-                      "FlatBuffers schema (.fbs or .bfbs) for --input json");
+  command->add_option(
+      "--schema", options->schema,
+      "FlatBuffers schema (.fbs or .bfbs) of the records; it goes into the spill with "
+      "them. Needed for --input json");
   command->add_option("--repeat", options->repeat, "enqueue the whole input this many times")
       ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1} << 40))
       ->capture_default_str();

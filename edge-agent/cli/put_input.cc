@@ -29,7 +29,7 @@ class LineInput final : public RecordInput {
     text::FinishLineBuffer(builder_, text::CreateLine(builder_, builder_.CreateString(line_)));
     return std::optional<Record>(record_of(builder_));
   }
-  std::uint64_t schema_fingerprint() const override { return agent::text_schema().fingerprint; }
+  std::span<const std::byte> schema() const override { return agent::text_schema().bfbs; }
 
  private:
   std::istream& stream_;
@@ -40,7 +40,8 @@ class LineInput final : public RecordInput {
 /// The whole input is one record, taken as it is.
 class FlatbufferInput final : public RecordInput {
  public:
-  explicit FlatbufferInput(std::istream& stream) : stream_(stream) {}
+  FlatbufferInput(std::istream& stream, std::unique_ptr<SchemaFile> schema)
+      : stream_(stream), schema_(std::move(schema)) {}
 
   core::Result<std::optional<Record>> next() override {
     if (done_) return std::optional<Record>();
@@ -63,10 +64,13 @@ class FlatbufferInput final : public RecordInput {
     }
     return std::optional<Record>(std::move(record));
   }
-  std::uint64_t schema_fingerprint() const override { return 0; }
+  std::span<const std::byte> schema() const override {
+    return schema_ ? schema_->bfbs() : std::span<const std::byte>();
+  }
 
  private:
   std::istream& stream_;
+  std::unique_ptr<SchemaFile> schema_;  // may be null
   bool done_ = false;
 };
 
@@ -88,7 +92,7 @@ class JsonInput final : public RecordInput {
     }
     return std::optional<Record>(record_of(parser.builder_));
   }
-  std::uint64_t schema_fingerprint() const override { return schema_->fingerprint(); }
+  std::span<const std::byte> schema() const override { return schema_->bfbs(); }
 
  private:
   core::Result<std::optional<std::string>> next_object() {
@@ -128,19 +132,26 @@ class JsonInput final : public RecordInput {
 
 core::Result<std::unique_ptr<RecordInput>> make_input(InputKind kind, std::istream& stream,
                                                       const std::string& schema_path) {
-  switch (kind) {
-    case InputKind::kLines:
-      return std::make_unique<LineInput>(stream);
-    case InputKind::kFlatbuffer:
-      return std::make_unique<FlatbufferInput>(stream);
-    case InputKind::kJson:
-      break;
+  const auto wrong = [](const char* why) {
+    return core::fail(core::ErrorCode::kInvalidArgument, why);
+  };
+  if (kind == InputKind::kLines) {
+    if (!schema_path.empty()) {
+      return wrong("--schema does not go with --input lines, whose schema is built in");
+    }
+    return std::make_unique<LineInput>(stream);
   }
-  if (schema_path.empty()) {
-    return core::fail(core::ErrorCode::kInvalidArgument,
-                      "--input json needs --schema FILE.fbs, which says what the JSON means");
+  if (kind == InputKind::kJson && schema_path.empty()) {
+    return wrong("--input json needs --schema FILE.fbs, which says what the JSON means");
   }
-  SPILLWAY_TRY(schema, SchemaFile::load(schema_path));
+  std::unique_ptr<SchemaFile> schema;
+  if (!schema_path.empty()) {
+    SPILLWAY_TRY(loaded, SchemaFile::load(schema_path));
+    schema = std::move(loaded);
+  }
+  if (kind == InputKind::kFlatbuffer) {
+    return std::make_unique<FlatbufferInput>(stream, std::move(schema));
+  }
   return std::make_unique<JsonInput>(stream, std::move(schema));
 }
 

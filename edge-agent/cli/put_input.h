@@ -8,6 +8,7 @@
 #include <iosfwd>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -26,13 +27,14 @@ class RecordInput {
 
   /// Nothing at the end.
   [[nodiscard]] virtual core::Result<std::optional<Record>> next() = 0;
-  /// Of the records' schema; 0 = unknown.
-  [[nodiscard]] virtual std::uint64_t schema_fingerprint() const = 0;
+  /// The records' .bfbs; empty if nobody told it.
+  [[nodiscard]] virtual std::span<const std::byte> schema() const = 0;
 };
 
 enum class InputKind : std::uint8_t { kLines, kFlatbuffer, kJson };
 
-/// `stream` must outlive it. `schema_path` is a .fbs file: needed for JSON, unused for the others.
+/// `stream` must outlive it. `schema_path` is a .fbs or .bfbs file: needed for JSON, welcome for a
+/// FlatBuffer, and wrong for lines, which have one.
 [[nodiscard]] core::Result<std::unique_ptr<RecordInput>> make_input(InputKind kind,
                                                                     std::istream& stream,
                                                                     const std::string& schema_path);

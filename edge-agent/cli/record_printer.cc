@@ -8,19 +8,21 @@
 
 #include "edge-agent/cli/encoding.h"
 #include "edge-agent/schemas/builtin_schemas.h"
+#include "spillway/core/schema.h"
 
 namespace spillway::cli {
 namespace {
 
 namespace json = boost::json;
 
+constexpr std::size_t kSchemasMax = 1024;
 constexpr std::size_t kHexBytesMax = 64;  // of a record that nobody can read, in the text form
 
 std::string quoted(const std::string& text) { return json::serialize(json::string(text)); }
 
 }  // namespace
 
-RecordPrinter::RecordPrinter(std::ostream& out, bool json, std::unique_ptr<SchemaFile> schema,
+RecordPrinter::RecordPrinter(std::ostream& out, bool json, std::unique_ptr<core::RecordJson> schema,
                              std::uint64_t count_max)
     : out_(out), json_(json), schema_(std::move(schema)), count_max_(count_max) {}
 
@@ -34,6 +36,9 @@ void RecordPrinter::print(const core::StreamItem& item) {
   switch (static_cast<format::BlockKind>(block.header.kind())) {
     case format::BlockKind::lane:
       learn_lane(block);
+      return;
+    case format::BlockKind::schema:
+      learn_schema(block);
       return;
     case format::BlockKind::data:
       print_data(block);
@@ -68,6 +73,13 @@ void RecordPrinter::learn_lane(const core::Block& block) {
   lane.fingerprint = identity.schema_fingerprint();
 }
 
+void RecordPrinter::learn_schema(const core::Block& block) {
+  // Each segment repeats them, so what is forgotten here comes again.
+  if (known_.size() >= kSchemasMax) known_.clear();
+  auto& known = known_[core::schema_fingerprint(block.stored)];
+  if (!known) known = core::RecordJson::make(block.stored);
+}
+
 void RecordPrinter::print_data(const core::Block& block) {
   static const LaneFacts unknown;
   const auto found = lanes_.find(block.header.lane_id());
@@ -86,7 +98,7 @@ void RecordPrinter::print_record(const core::Block& block, const LaneFacts& lane
                                  std::uint64_t offset, const core::FrameView& frame) {
   const auto produced = clock_.produced_at(block.header, frame.ticks);
   auto* schema = schema_of(lane.fingerprint);
-  const auto text = schema == nullptr ? std::nullopt : schema->to_json(frame.record);
+  const auto text = schema == nullptr ? std::nullopt : schema->print(frame.record);
   if (!json_) {
     out_ << offset << "  "
          << (produced.certain ? utc_text(static_cast<std::int64_t>(produced.utc_ns)) : "-") << "  "
@@ -104,15 +116,15 @@ void RecordPrinter::print_record(const core::Block& block, const LaneFacts& lane
   }
 }
 
-SchemaFile* RecordPrinter::schema_of(std::uint64_t fingerprint) {
+core::RecordJson* RecordPrinter::schema_of(std::uint64_t fingerprint) {
   if (schema_) return schema_.get();
-  if (const auto known = builtin_.find(fingerprint); known != builtin_.end()) {
+  if (fingerprint == 0) return nullptr;
+  if (const auto known = known_.find(fingerprint); known != known_.end()) {
     return known->second.get();
   }
   const auto* builtin = agent::find_builtin_schema(fingerprint);
-  if (builtin == nullptr) return nullptr;
-  auto& schema = builtin_[fingerprint];
-  schema = SchemaFile::from_bfbs(builtin->bfbs);
+  auto& schema = known_[fingerprint];
+  if (builtin != nullptr) schema = core::RecordJson::make(builtin->bfbs);
   return schema.get();
 }
 

@@ -1,13 +1,13 @@
-// SchemaFile: a FlatBuffers schema that knows how to turn records into JSON and JSON into records.
+// SchemaFile: a FlatBuffers schema that a person named on the command line: it turns JSON into
+// records, and its bytes go with them.
 //
-// One thread. Records are hostile bytes: they are verified against the schema before they are read.
+// One thread. A schema that came out of a spill is never read by this, but by core's RecordJson.
 #pragma once
 
 #include <flatbuffers/idl.h>
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -20,13 +20,11 @@ class SchemaFile {
  public:
   /// A .fbs or .bfbs file with a root type.
   [[nodiscard]] static core::Result<std::unique_ptr<SchemaFile>> load(const std::string& path);
-  /// From .bfbs bytes; null if they are none, or name no root type.
-  [[nodiscard]] static std::unique_ptr<SchemaFile> from_bfbs(std::span<const std::byte> bfbs);
+  /// No schema file is larger; kSchemaBytesMax is the bound for one that is to travel.
+  static constexpr std::size_t kBytesMax = 4U << 20;
 
-  /// The record as one line of JSON; nothing if it is no record of this schema.
-  [[nodiscard]] std::optional<std::string> to_json(std::span<const std::byte> record);
   [[nodiscard]] flatbuffers::Parser& parser() { return parser_; }
-  [[nodiscard]] std::uint64_t fingerprint() const { return fingerprint_; }
+  [[nodiscard]] std::span<const std::byte> bfbs() const { return bfbs_; }
 
  private:
   SchemaFile() = default;
@@ -34,8 +32,6 @@ class SchemaFile {
 
   flatbuffers::Parser parser_;
   std::vector<std::byte> bfbs_;
-  std::vector<std::byte> aligned_;  // a record's copy: FlatBuffers are read in place, and aligned
-  std::uint64_t fingerprint_ = 0;
 };
 
 /// flatc's errors end in line breaks.

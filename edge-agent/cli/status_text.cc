@@ -1,9 +1,12 @@
 #include "edge-agent/cli/status_text.h"
 
+#include <array>
+#include <cstdio>
 #include <sstream>
 #include <string_view>
 
 #include "edge-agent/cli/encoding.h"
+#include "edge-agent/cli/plan_units.h"
 
 namespace spillway::cli {
 namespace {
@@ -95,6 +98,34 @@ void print_lanes(std::ostream& out, const json::value& agent) {
   }
 }
 
+void print_flash(std::ostream& out, const json::value& agent) {
+  const auto* flash = member(agent, "flash");
+  if (flash == nullptr) return;
+  const auto real = [flash](std::string_view key) -> std::string {
+    const auto* found = member(*flash, key);
+    if (found == nullptr || !found->is_number()) return "";
+    std::array<char, 32> digits{};
+    std::snprintf(digits.data(), digits.size(), "%.3g", found->to_number<double>());
+    return digits.data();
+  };
+  out << "flash    enqueued " << bytes_text(number(*flash, "enqueued_bytes")) << "; written ";
+  const auto* device = member(*flash, "device_bytes");
+  if (device == nullptr || device->is_null()) {
+    out << "to the device: not known here";
+  } else {
+    out << bytes_text(number(*flash, "device_bytes")) << " to the device by everybody";
+    if (const auto ratio = real("ratio"); !ratio.empty()) out << ", " << ratio << " times as much";
+  }
+  out << " (" << bytes_text(number(*flash, "agent_bytes")) << " by the agent), in "
+      << duration_text(static_cast<double>(number(*flash, "measured_s")));
+  if (const auto endurance = number(*flash, "endurance_bytes"); endurance != 0) {
+    const auto years = real("years_left");
+    out << "; " << (years.empty() ? "years left: not known yet" : years + " years left") << " of "
+        << bytes_text(endurance);
+  }
+  out << '\n';
+}
+
 void print_uplinks(std::ostream& out, const json::value& status) {
   for (const auto& uplink : list(status, "uplinks")) {
     out << "uplink   " << text(uplink, "name") << ": " << text(uplink, "state") << ", "
@@ -130,6 +161,7 @@ std::string status_text(const json::object& object) {
   if (const auto* agent = member(status, "agent"); agent != nullptr && agent->is_object()) {
     print_streams(out, *agent);
     print_lanes(out, *agent);
+    print_flash(out, *agent);
   }
   print_uplinks(out, status);
   return out.str();

@@ -6,6 +6,7 @@
 
 #include "edge-agent/cli/command.h"
 #include "edge-agent/cli/record_printer.h"
+#include "edge-agent/cli/schema_file.h"
 #include "spillway/core/env/posix_env.h"
 
 namespace spillway::cli {
@@ -23,17 +24,23 @@ struct TailOptions {
   Directories directories;
 };
 
+/// A stream's name has no '/' in it: a path is the stream's own directory, wherever it was copied to.
+std::string directory_of(const std::string& stream, const std::string& spill_dir) {
+  return stream.find('/') != std::string::npos ? stream : spill_dir + "/" + stream;
+}
+
 int run_tail(const TailOptions& options) {
   const auto config = options.directories.load();
   if (!config) return report(config.error());
-  std::unique_ptr<SchemaFile> schema;
+  std::unique_ptr<core::RecordJson> schema;
   if (!options.schema.empty()) {
-    auto loaded = SchemaFile::load(options.schema);
+    const auto loaded = SchemaFile::load(options.schema);
     if (!loaded) return report(loaded.error());
-    schema = std::move(*loaded);
+    schema = core::RecordJson::make((*loaded)->bfbs(), SchemaFile::kBytesMax);
+    if (!schema) return report(kWrongUse, "schema " + options.schema + ": it cannot be used");
   }
   auto reader = core::StreamReader::open(core::env::posix_env(),
-                                         config->gateway.spill_dir + "/" + options.stream);
+                                         directory_of(options.stream, config->gateway.spill_dir));
   if (!reader) return report(reader.error());
   if (options.from) {
     if (const auto sought = (*reader)->seek(*options.from); !sought) return report(sought.error());
@@ -59,13 +66,16 @@ int run_tail(const TailOptions& options) {
 void add_tail_command(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<TailOptions>();
   auto* command = app.add_subcommand("tail", "Print a stream's records and gaps");
-  command->add_option("stream", options->stream, "the stream's name")->required();
+  command
+      ->add_option("stream", options->stream,
+                   "the stream's name, or the path (with a '/') of its directory")
+      ->required();
   command->add_option("--from", options->from, "offset to begin at (default: the oldest held)");
   command->add_flag("-f,--follow", options->follow, "go on when new records come");
   command->add_option("-n,--count", options->count, "end after this many records");
   command->add_option(
       "--schema", options->schema,
-      "FlatBuffers schema (.fbs or .bfbs) of the records, where it is not built in");
+      "FlatBuffers schema (.fbs or .bfbs) of the records, instead of those that the spill holds");
   command->add_flag("--json", options->json, "one JSON object a line");
   options->directories.add_options(*command);
   command->callback([options, &exit_code] { exit_code = run_tail(*options); });

@@ -13,6 +13,9 @@ constexpr std::uint64_t kBellWaitNs = 500'000'000;   // and never slept on for l
 constexpr std::uint64_t kPressedNapNs = 200'000;     // while lanes fill quickly
 constexpr std::uint64_t kPredecessorMaxNs = 3'000'000'000;
 constexpr std::uint64_t kPredecessorNapNs = 50'000'000;
+constexpr const char* kFlashFile = "/flash";
+constexpr std::size_t kFlashFileBytesMax = 4096;
+constexpr std::size_t kFlashStoresMax = 1;             // under way at a time
 constexpr std::uint64_t kLastDrainNs = 2'000'000'000;  // at the end, if producers go on
 
 void log_event(Severity severity, const std::string& text) {
@@ -73,6 +76,7 @@ Agent::Agent(core::env::Env& env, const core::Config& config)
   facts_.gateway_name = config.gateway.name;
   facts_.queue_dir = config.gateway.queue_dir;
   facts_.spill_dir = config.gateway.spill_dir;
+  facts_.flash_endurance_bytes = config.gateway.flash_endurance_bytes;
   facts_.boot_id = env.boot_id();
   facts_.started_boottime_ns = env.boottime_ns();
 }
@@ -119,7 +123,12 @@ void Agent::start_drain(const core::Config& config) {
   options.boot_id = facts_.boot_id;
   options.log = log_event;
   drain_ = std::make_unique<Drain>(*source_, std::move(setups), std::move(options));
-  worker_ = std::make_unique<Worker>(streams_.size() * kOrdersPerStreamMax);
+  worker_ = std::make_unique<Worker>(streams_.size() * kOrdersPerStreamMax + kFlashStoresMax);
+  const auto stored = core::env::read_file(env_, facts_.spill_dir + kFlashFile, kFlashFileBytesMax);
+  const std::string text =
+      stored ? std::string(reinterpret_cast<const char*>(stored->data()), stored->size()) : "";
+  flash_ = std::make_unique<FlashMeter>(text, facts_.boot_id, read_flash_counters(facts_.spill_dir),
+                                        env_.boottime_ns());
   status_ = std::make_unique<StatusFile>(env_, facts_.queue_dir + "/agent.status");
 }
 
@@ -147,8 +156,21 @@ StepReport Agent::step(Look look) {
   exchange_orders();
   if (report.records != 0) last_data_ns_ = now.boottime_ns;
   notifier_.alive(now.boottime_ns);
+  keep_flash_meter(now.boottime_ns);
   if (status_->due(now.boottime_ns)) write_status();
   return report;
+}
+
+void Agent::keep_flash_meter(std::uint64_t now_ns) {
+  if (!flash_->reading_due(now_ns)) return;
+  flash_->note(read_flash_counters(facts_.spill_dir), drain_->counters().frame_bytes, now_ns);
+  if (!flash_->store_due(now_ns) || flash_store_is_out_) return;
+  flash_store_is_out_ = true;
+  worker_->submit({0, flash_store(now_ns)});
+}
+
+StoreOrder Agent::flash_store(std::uint64_t now_ns) {
+  return {&env_, facts_.spill_dir + kFlashFile, flash_->store(now_ns)};
 }
 
 void Agent::exchange_orders() {
@@ -158,7 +180,14 @@ void Agent::exchange_orders() {
 void Agent::finish(const std::vector<Worker::Done>& done) {
   if (done.empty()) return;
   const Now now = read_now();
-  for (const auto& [order, outcome] : done) drain_->finish(order, outcome, now);
+  for (const auto& [order, outcome] : done) {
+    if (!std::holds_alternative<StoreOrder>(order.work)) {
+      drain_->finish(order, outcome, now);
+      continue;
+    }
+    flash_store_is_out_ = false;
+    if (!outcome) spdlog::warn("the flash meter is not kept: {}", outcome.error().message);
+  }
 }
 
 void Agent::rest(const StepReport& report) {
@@ -189,7 +218,7 @@ void Agent::sleep_on_bell() {
 }
 
 void Agent::write_status() {
-  const auto text = render_status(facts_, streams_, *drain_, queue_->rings());
+  const auto text = render_status(facts_, streams_, *drain_, queue_->rings(), *flash_);
   if (const auto written = status_->write(text, env_.boottime_ns()); !written) {
     spdlog::warn("{}", written.error().message);
   }
@@ -208,7 +237,12 @@ core::Result<void> Agent::stop_cleanly() {
     exchange_orders();
   }
   while (worker_->outstanding() != 0) finish(worker_->wait_done());
+  const std::uint64_t now_ns = env_.boottime_ns();
+  flash_->note(read_flash_counters(facts_.spill_dir), drain_->counters().frame_bytes, now_ns);
   write_status();
+  if (const auto stored = flash_store(now_ns).run(); !stored) {
+    spdlog::warn("the flash meter is not kept: {}", stored.error().message);
+  }
   for (auto& stream : streams_) SPILLWAY_CHECKED(stream->close());
   spdlog::info("stopped");
   return {};

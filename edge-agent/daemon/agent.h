@@ -42,6 +42,8 @@ class Agent {
   void rest(const StepReport& report);
   void sleep_on_bell();
   void write_status();
+  void keep_flash_meter(std::uint64_t now_ns);
+  [[nodiscard]] StoreOrder flash_store(std::uint64_t now_ns);
   [[nodiscard]] core::Result<void> stop_cleanly();
   [[nodiscard]] Now read_now();
 
@@ -54,6 +56,8 @@ class Agent {
   std::unique_ptr<Drain> drain_;
   std::unique_ptr<Worker> worker_;
   std::unique_ptr<StatusFile> status_;
+  std::unique_ptr<FlashMeter> flash_;
+  bool flash_store_is_out_ = false;
   ServiceNotifier notifier_;
   std::uint64_t last_data_ns_ = 0;
 };

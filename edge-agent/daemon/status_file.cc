@@ -3,6 +3,9 @@
 #include <unistd.h>
 
 #include <boost/json.hpp>
+#include <optional>
+
+#include "spillway/core/schema.h"
 
 namespace spillway::agent {
 namespace {
@@ -53,6 +56,29 @@ json::object lane_json(const Lane& lane,
       {"path", lane.path},
   };
   if (lane.stream) out["stream"] = streams[*lane.stream]->options().name;
+  if (const std::uint64_t fingerprint = identity.schema_fingerprint(); fingerprint != 0) {
+    out["schema"] = core::fingerprint_text(fingerprint);
+    out["schema_in_spill"] = lane.stream && streams[*lane.stream]->has_schema(fingerprint);
+  }
+  return out;
+}
+
+/// `device_bytes` null: the spill stands on no device that counts its writes.
+json::object flash_json(const FlashMeter& flash, std::uint64_t endurance_bytes) {
+  const auto or_null = [](const auto& value) {
+    return value ? json::value(*value) : json::value(nullptr);
+  };
+  const FlashTotals& totals = flash.totals();
+  const auto device = flash.device_known() ? std::optional(totals.device_bytes) : std::nullopt;
+  json::object out{
+      {"enqueued_bytes", totals.enqueued_bytes}, {"device_bytes", or_null(device)},
+      {"agent_bytes", totals.own_bytes},         {"ratio", or_null(flash.ratio())},
+      {"measured_s", totals.measured_s},
+  };
+  if (endurance_bytes != 0) {
+    out["endurance_bytes"] = endurance_bytes;
+    out["years_left"] = or_null(flash.years_left(endurance_bytes));
+  }
   return out;
 }
 
@@ -73,7 +99,7 @@ json::object counters_json(const DrainCounters& counters, std::uint64_t rings) {
 
 std::string render_status(const AgentFacts& facts,
                           const std::vector<std::unique_ptr<core::Stream>>& streams,
-                          const Drain& drain, std::uint64_t rings) {
+                          const Drain& drain, std::uint64_t rings, const FlashMeter& flash) {
   json::array stream_list;
   for (std::size_t i = 0; i < streams.size(); ++i) {
     stream_list.push_back(stream_json(*streams[i], drain.stream_full(i), drain.stream_failed(i)));
@@ -97,6 +123,7 @@ std::string render_status(const AgentFacts& facts,
       {"streams", std::move(stream_list)},
       {"lanes", std::move(lane_list)},
       {"ignored_lanes", std::move(ignored)},
+      {"flash", flash_json(flash, facts.flash_endurance_bytes)},
       {"counters", counters_json(drain.counters(), rings)},
   };
   return json::serialize(document);

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "edge-agent/daemon/flash_meter.h"
 #include "edge-agent/drain/drain.h"
 #include "spillway/core/env/env.h"
 #include "spillway/core/gateway.h"
@@ -24,11 +25,13 @@ struct AgentFacts {
   std::string spill_dir;
   core::Uuid boot_id;
   std::uint64_t started_boottime_ns = 0;
+  std::uint64_t flash_endurance_bytes = 0;  // 0: not stated
 };
 
 [[nodiscard]] std::string render_status(const AgentFacts& facts,
                                         const std::vector<std::unique_ptr<core::Stream>>& streams,
-                                        const Drain& drain, std::uint64_t rings);
+                                        const Drain& drain, std::uint64_t rings,
+                                        const FlashMeter& flash);
 
 class StatusFile {
  public:

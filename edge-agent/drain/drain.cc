@@ -24,6 +24,7 @@ StepReport Drain::step(const Now& now, Look look) {
                           now.boottime_ns - looked_everywhere_at_ns_ >= options_.look_everywhere_ns;
   if (everywhere) looked_everywhere_at_ns_ = now.boottime_ns;
   watch_wall_clock(now);
+  tidy_schemas(now);
   const bool look_again = scan_again_at_ns_ != 0 && now.boottime_ns >= scan_again_at_ns_;
   if (source_.changed() || !scanned_ || look_again) admit(now);
   for (auto& state : streams_) {
@@ -75,6 +76,7 @@ Drain::Took Drain::drain_lane(Lane& lane, const Now& now, StepReport& report) {
 bool Drain::append(Lane& lane, StreamState& state, const shm::Walk& walk, const Now& now,
                    StepReport& report) {
   if (!lane.declared && !declare(lane, state, false, now)) return true;
+  if (!lane.explained) explain(lane, state);
   const auto kind = static_cast<std::size_t>(lane.reader->identity().clock_kind());
   core::FrameRun run;
   run.lane_id = lane.id();
@@ -105,6 +107,7 @@ bool Drain::append(Lane& lane, StreamState& state, const shm::Walk& walk, const 
   report.records += records;
   report.bytes += walk.frames.size();
   counters_.records += records;
+  counters_.frame_bytes += walk.frames.size();
   ++counters_.blocks;
   return true;
 }
@@ -143,6 +146,13 @@ bool Drain::declare(Lane& lane, StreamState& state, bool closed, const Now& now)
     return false;
   }
   SPILLWAY_STEP("drain.declared");
+  if (state.stream->schemas_left_out() != state.schemas_left_out) {
+    state.schemas_left_out = state.stream->schemas_left_out();
+    options_.log(Severity::kWarning,
+                 "stream " + state.stream->options().name +
+                     ": so many lanes that its segments no longer have room for all their schemas; "
+                     "raise segment_bytes");
+  }
   if (std::exchange(lane.refused, false)) lane.reader->set_stream_full(false);
   lane.declared = true;
   lane.declared_rejected = rejected;

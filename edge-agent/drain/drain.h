@@ -30,6 +30,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -65,6 +66,7 @@ struct DrainOptions {
   std::uint64_t collect_interval_ns = 1'000'000'000;
   std::uint64_t retry_ns = 1'000'000'000;
   std::uint64_t clock_step_ns = 100'000'000;
+  std::uint64_t tidy_schemas_interval_ns = 60'000'000'000;
   std::uint64_t lanes_per_user_max = 1024;
   std::uint64_t lane_bytes_per_user_max = 256ULL << 20;
   core::Uuid boot_id;
@@ -87,6 +89,7 @@ struct StepReport {
 
 struct DrainCounters {
   std::uint64_t records = 0;
+  std::uint64_t frame_bytes = 0;  // as they stood in the lanes
   std::uint64_t blocks = 0;
   std::uint64_t lanes_ended = 0;
   std::uint64_t quarantined = 0;
@@ -130,6 +133,7 @@ class Drain {
     bool blocked = false;  // nothing more goes in during this step
     std::uint64_t retry_at_ns = 0;
     std::uint64_t collect_at_ns = 0;
+    std::uint64_t schemas_left_out = 0;  // as far as it was told
   };
   enum class Took : std::uint8_t { kNothing, kSome, kLaneEnded };
 
@@ -154,6 +158,12 @@ class Drain {
   void quarantine(const std::string& path, const std::string& why);
   void quarantine_lane(Lane& lane, const std::string& why);
 
+  // explain.cc: schemas come along
+  void explain(Lane& lane, StreamState& state);
+  [[nodiscard]] core::Result<std::vector<std::byte>> find_left_schema(std::uint64_t fingerprint);
+  void warn_of_schema(const Lane& lane, std::uint64_t fingerprint, const std::string& why);
+  void tidy_schemas(const Now& now);
+
   // upkeep.cc: the streams are kept
   void watch_wall_clock(const Now& now);
   void keep_stream(std::size_t index, const Now& now, bool flush_waits);
@@ -173,6 +183,8 @@ class Drain {
   std::uint64_t looked_everywhere_at_ns_ = 0;
   bool scanned_ = false;
   std::uint64_t scan_again_at_ns_ = 0;  // 0: only when the directory changes
+  std::set<std::uint64_t> warned_schemas_;
+  std::uint64_t tidy_schemas_at_ns_ = 0;
   bool clock_known_ = false;
   std::int64_t clock_difference_ns_ = 0;
 };

@@ -28,6 +28,11 @@ class QueueLaneSource final : public LaneSource {
     return queue_.quarantine(path);
   }
   core::Result<void> remove(const std::string& path) override { return queue_.remove(path); }
+  core::Result<std::vector<std::byte>> read_schema(std::uint64_t fingerprint) override {
+    return queue_.read_schema(fingerprint);
+  }
+  void remove_schema(std::uint64_t fingerprint) override { queue_.remove_schema(fingerprint); }
+  void tidy_schemas(const std::set<std::uint64_t>& named) override { queue_.tidy_schemas(named); }
 
  private:
   shm::QueueDirectory& queue_;

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -35,6 +36,11 @@ class LaneSource {
       const std::string& path) = 0;
   [[nodiscard]] virtual core::Result<void> quarantine(const std::string& path) = 0;
   [[nodiscard]] virtual core::Result<void> remove(const std::string& path) = 0;
+  /// As QueueDirectory has them.
+  [[nodiscard]] virtual core::Result<std::vector<std::byte>> read_schema(
+      std::uint64_t fingerprint) = 0;
+  virtual void remove_schema(std::uint64_t fingerprint) = 0;
+  virtual void tidy_schemas(const std::set<std::uint64_t>& named) = 0;
 };
 
 /// The real one. `queue` must outlive it.

@@ -31,6 +31,7 @@ struct Lane {
   bool has_successor = false;         // another lane waits behind this one
   bool quiet = false;                 // its last walk was empty
   bool declared = false;              // the stream knows it
+  bool explained = false;             // its schema is in the stream, or never will be
   bool refused = false;  // the stream could not take its declaration; tried again each step
   bool gone = false;     // the producer is; what is committed now is all there will be
   std::uint64_t declared_rejected = 0;

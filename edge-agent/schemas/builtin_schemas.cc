@@ -1,10 +1,6 @@
 #include "edge-agent/schemas/builtin_schemas.h"
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
-#include <array>
-
+#include "spillway/core/fingerprint.h"
 #include "spillway/schemas/system_bfbs.h"
 #include "spillway/schemas/text_bfbs.h"
 
@@ -13,15 +9,10 @@ namespace {
 
 BuiltinSchema make_schema(std::string_view name, std::span<const unsigned char> bytes) {
   const auto bfbs = std::as_bytes(bytes);
-  return {name, bfbs, schema_fingerprint(bfbs)};
+  return {name, bfbs, core::schema_fingerprint(bfbs)};
 }
 
 }  // namespace
-
-std::uint64_t schema_fingerprint(std::span<const std::byte> bfbs) {
-  const std::uint64_t fingerprint = XXH3_64bits(bfbs.data(), bfbs.size());
-  return fingerprint == 0 ? 1 : fingerprint;
-}
 
 const BuiltinSchema& text_schema() {
   static const BuiltinSchema schema = make_schema("text", schemas::kTextBfbs);

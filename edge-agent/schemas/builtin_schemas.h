@@ -14,14 +14,12 @@ namespace spillway::agent {
 struct BuiltinSchema {
   std::string_view name;
   std::span<const std::byte> bfbs;  // what `flatc -b --schema` makes of it
-  std::uint64_t fingerprint = 0;    // XXH3-64, seed 0, of bfbs
+  std::uint64_t fingerprint = 0;    // core::schema_fingerprint of bfbs
 };
 
 [[nodiscard]] const BuiltinSchema& text_schema();
 [[nodiscard]] const BuiltinSchema& system_schema();
 /// Null if the fingerprint is none of ours.
 [[nodiscard]] const BuiltinSchema* find_builtin_schema(std::uint64_t fingerprint);
-/// XXH3-64, seed 0, of a schema's .bfbs bytes; never 0, which means unknown.
-[[nodiscard]] std::uint64_t schema_fingerprint(std::span<const std::byte> bfbs);
 
 }  // namespace spillway::agent

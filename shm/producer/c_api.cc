@@ -47,7 +47,12 @@ spillway::Producer::TimePoint deadline_after(std::uint64_t timeout_ns) {
 spillway::ProducerOptions options_of(const spillway_producer_options& given) {
   spillway_producer_options known{};
   std::memcpy(&known, &given, given.struct_size < sizeof known ? given.struct_size : sizeof known);
-  return {known.producer_name, known.lane_bytes, known.max_record_bytes, known.schema_fingerprint};
+  const std::size_t schema_size = known.schema == nullptr ? 0 : known.schema_size;
+  return {known.producer_name,
+          known.lane_bytes,
+          known.max_record_bytes,
+          known.schema_fingerprint,
+          {static_cast<const std::byte*>(known.schema), schema_size}};
 }
 
 }  // namespace

@@ -21,6 +21,7 @@
 #include "shm/producer/fork_guard.h"
 #include "shm/producer/lane_file.h"
 #include "shm/producer/lane_identity.h"
+#include "shm/producer/schema_file.h"
 #include "spillway/core/step.h"
 
 namespace spillway {
@@ -96,7 +97,12 @@ Status Producer::open(const char* queue_dir, const char* topic, const ProducerOp
   const shm::ForkGuard::Hold hold;
   const bool fencing = !register_for_membarrier();
   shm::LaneFile lane;
-  Status status = shm::make_lane_file(lanes_fd, queue_path, topic, options, fencing, lane);
+  ProducerOptions wanted = options;
+  // The schema first: whoever finds the lane finds what explains it.
+  Status status = shm::leave_schema(queue_fd, queue_path, wanted);
+  if (status == Status::kOk) {
+    status = shm::make_lane_file(lanes_fd, queue_path, topic, wanted, fencing, lane);
+  }
   ::close(lanes_fd);
   if (status != Status::kOk) {
     ::close(queue_fd);

@@ -23,6 +23,7 @@
 #include "shm/lane/lane_layout.h"
 #include "shm/queue/descriptor.h"
 #include "shm/queue/queue_rooms.h"
+#include "shm/queue/schema_room.h"
 #include "spillway/core/format.h"
 #include "spillway/core/step.h"
 #include "spillway/fence.h"
@@ -72,6 +73,14 @@ class PosixQueueDirectory final : public QueueDirectory {
   [[nodiscard]] bool changed() override;
   [[nodiscard]] Result<void> quarantine(const std::string& lane_path) override;
   [[nodiscard]] Result<void> remove(const std::string& lane_path) override;
+
+  [[nodiscard]] Result<std::vector<std::byte>> read_schema(std::uint64_t fingerprint) override {
+    return shm::read_schema(path_, fingerprint);
+  }
+  void remove_schema(std::uint64_t fingerprint) override { shm::remove_schema(path_, fingerprint); }
+  void tidy_schemas(const std::set<std::uint64_t>& named) override {
+    shm::tidy_schemas(path_, named);
+  }
 
   void arm() override;
   [[nodiscard]] bool wait(std::uint64_t timeout_ns) override;

@@ -78,6 +78,7 @@ Result<void> make_rooms(const std::string& path) {
   SPILLWAY_CHECKED(check_parent(path));
   SPILLWAY_CHECKED(make_room(path, kSharedMode));
   SPILLWAY_CHECKED(make_room(path + "/lanes", kSharedMode));
+  SPILLWAY_CHECKED(make_room(path + "/schemas", kSharedMode));
   SPILLWAY_CHECKED(make_room(path + "/journal", kPrivateMode));
   return make_room(path + "/quarantine", kPrivateMode);
 }

@@ -7,10 +7,12 @@
 #include <cstring>
 #include <filesystem>
 #include <map>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "spillway/core/schema.h"
 #include "spillway/core/stream.h"
 #include "spillway/core/stream_reader.h"
 
@@ -74,13 +76,39 @@ struct ReadBack {
   std::map<std::uint64_t, Uuid> journals;
   std::size_t lane_blocks = 0;
   std::size_t clock_blocks = 0;
+  std::size_t schema_blocks = 0;
+  /// Data blocks of lanes that name a schema which does not stand before them in their segment.
+  /// Counts from a segment's begin only.
+  std::size_t unexplained = 0;
+  std::map<std::uint64_t, std::uint64_t> fingerprint_of;         // by lane
+  std::set<std::pair<std::uint64_t, std::uint64_t>> schemas_in;  // segment, fingerprint
   std::uint64_t position = 0;
 };
+
+inline void learn_schema(const Block& block, ReadBack& back) {
+  const auto kind = static_cast<format::BlockKind>(block.header.kind());
+  if (kind == format::BlockKind::lane) {
+    format::LaneDeclaration declaration;
+    std::memcpy(&declaration, block.stored.data(), sizeof declaration);
+    const auto& identity = declaration.identity();
+    back.fingerprint_of[identity.lane_id()] = identity.schema_fingerprint();
+  }
+  if (kind == format::BlockKind::schema) {
+    ++back.schema_blocks;
+    back.schemas_in.emplace(block.segment_sequence, schema_fingerprint(block.stored));
+  }
+  if (kind != format::BlockKind::data) return;
+  const std::uint64_t fingerprint = back.fingerprint_of[block.header.lane_id()];
+  if (fingerprint != 0 && !back.schemas_in.contains({block.segment_sequence, fingerprint})) {
+    ++back.unexplained;
+  }
+}
 
 inline void add_block(const Block& block, ReadBack& back) {
   const auto kind = static_cast<format::BlockKind>(block.header.kind());
   if (kind == format::BlockKind::lane) ++back.lane_blocks;
   if (kind == format::BlockKind::clock) ++back.clock_blocks;
+  learn_schema(block, back);
   if (kind != format::BlockKind::data) return;
   FrameCursor frames(block.stored);
   FrameView frame;

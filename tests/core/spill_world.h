@@ -47,8 +47,9 @@ class World {
     stream_ = std::move(*opened);
     journal_ = stream_->journal();
     for (std::uint64_t lane = 1; lane <= 3; ++lane) {
-      note(stream_->declare_lane(make_identity(lane), lane_ends_[lane], 0, false));
+      note(stream_->declare_lane(identity_of(lane), lane_ends_[lane], 0, false));
     }
+    note(stream_->add_schema(schema_fingerprint(schema_), schema_));
     durable_ = std::max(durable_, stream_->durable_offset());
     return true;
   }
@@ -152,6 +153,7 @@ class World {
     }
     EXPECT_GE(back.position, safe);
     EXPECT_EQ(back.position, stream_->next_offset());
+    EXPECT_EQ(back.unexplained, 0U) << "records whose schema does not stand in their segment";
     for (const auto& [offset, record] : back.records) {
       const auto known = accepted_.find(offset);
       const auto maybe = in_flight_.find(offset);
@@ -232,7 +234,14 @@ class World {
 
   void declare_again() {
     note(with_stream(
-        [this](Stream& s) { return s.declare_lane(make_identity(2), lane_ends_[2], 1, false); }));
+        [this](Stream& s) { return s.declare_lane(identity_of(2), lane_ends_[2], 1, false); }));
+  }
+
+  /// One of the lanes names a schema.
+  [[nodiscard]] format::LaneIdentity identity_of(std::uint64_t lane) const {
+    auto identity = make_identity(lane);
+    if (lane == 3) identity.mutate_schema_fingerprint(schema_fingerprint(schema_));
+    return identity;
   }
 
   std::uint64_t journal_sequence() {
@@ -250,6 +259,7 @@ class World {
     }
   }
 
+  const std::vector<std::byte> schema_ = std::vector<std::byte>(900, std::byte{7});
   std::uint64_t seed_;
   env::SimEnv env_;
   std::mt19937_64 random_;

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import struct
 import subprocess
@@ -50,6 +51,51 @@ class RoundTrip(Machine):
         self.assertEqual(lines[1]["record"]["x"], -1)
         self.assertIn("payload", lines[2])
 
+    def test_a_copied_spill_explains_itself(self):
+        """No configuration, no queue, no schema file, another place: only the directory."""
+        agent = self.start_agent()
+        schema = self.root / "point.fbs"
+        schema.write_text("table Point { x:int; name:string; } root_type Point;")
+        put = self.run_program(
+            "put", "p", "--queue-dir", self.queue, "--input", "json", "--schema", schema,
+            "--level", "power-safe", text='{"x": 7, "name": "a"}{"x": -1}')
+        self.assertEqual(put.returncode, 0, put.stderr)
+        self.put("t", ["line"], "--level", "power-safe")
+        lanes = json.loads(self.run_program("status", "--config", self.config, "--json").stdout)["agent"]["lanes"]
+        agent.send_signal(signal.SIGTERM)
+        self.assertEqual(agent.wait(20), 0)
+        copy = self.root / "laptop"
+        shutil.copytree(self.spill, copy)
+        for name in (self.queue, self.spill):
+            shutil.rmtree(name)
+        schema.unlink()
+        self.config.unlink()
+        whole = self.run_program("tail", "--spill-dir", copy, "all", "--json")
+        self.assertEqual(whole.returncode, 0, whole.stderr)
+        records = [json.loads(line)["record"] for line in whole.stdout.splitlines()]
+        self.assertEqual(records, [{"x": 7, "name": "a"}, {"x": -1}, {"text": "line"}], lanes)
+        verified = self.run_program("verify", copy)
+        self.assertEqual(verified.returncode, 0, verified.stdout + verified.stderr)
+        alone = self.root / "alone"
+        shutil.copytree(copy / "all", alone)
+        stream = self.run_program("tail", alone, "--json")
+        self.assertEqual((stream.returncode, stream.stdout), (0, whole.stdout), stream.stderr)
+
+    def test_a_schema_too_large_for_a_spill_does_not_keep_the_records_out(self):
+        self.start_agent()
+        schema = self.root / "large.fbs"
+        fields = "".join(f"some_field_with_a_long_name_{i}:int;" for i in range(2000))
+        schema.write_text("table Large { %s } root_type Large;" % fields)
+        put = self.run_program(
+            "put", "p", "--queue-dir", self.queue, "--input", "json", "--schema", schema,
+            "--level", "process-safe", text='{"some_field_with_a_long_name_7": 7}')
+        self.assertEqual(put.returncode, 0, put.stderr)
+        self.assertIn("65536", put.stderr)
+        tail = self.run_program("tail", "all", "--config", self.config, "--json")
+        self.assertIn("payload", json.loads(tail.stdout))
+        tail = self.run_program("tail", "all", "--config", self.config, "--json", "--schema", schema)
+        self.assertEqual(json.loads(tail.stdout)["record"]["some_field_with_a_long_name_7"], 7)
+
     def test_follow_prints_what_comes_later(self):
         self.start_agent()
         self.put("t", ["1"], "--level", "process-safe")
@@ -76,6 +122,26 @@ class RoundTrip(Machine):
         result = self.run_program("status", "--config", self.config)
         self.assertEqual(result.returncode, 1)
         self.assertIn("NOT RUNNING", result.stdout)
+
+    def test_the_flash_meter_goes_on_over_restarts(self):
+        self.write_config('flash_endurance = "10TB"\n' + self.streams)
+        def flash():
+            status = json.loads(self.run_program("status", "--config", self.config, "--json").stdout)
+            return status["agent"]["flash"]
+        for round_ in (1, 2):
+            agent = self.start_agent()
+            self.put("t", ["x" * 1000] * 100, "--level", "power-safe")
+            agent.send_signal(signal.SIGTERM)
+            self.assertEqual(agent.wait(20), 0)
+            # Frames of a thousand bytes and what a FlatBuffer and a frame have around them.
+            self.assertEqual(flash()["enqueued_bytes"] // 100_000, round_)
+        self.assertEqual(flash()["endurance_bytes"], 10**13)
+        self.assertIsNone(flash()["years_left"])
+        text = self.run_program("status", "--config", self.config).stdout
+        self.assertRegex(text, r"flash +enqueued 2\d\d\.\d KiB; written .* years left: not known yet of 9\.1 TiB")
+        # What cannot be read counts as none, and is no reason not to run.
+        (self.spill / "flash").write_bytes(b"\xff" * 100)
+        self.start_agent().send_signal(signal.SIGTERM)
 
     def test_verify_says_yes_and_after_damage_no(self):
         agent = self.start_agent()
@@ -126,6 +192,53 @@ class RoundTrip(Machine):
         run.send_signal(signal.SIGTERM)
         self.assertEqual(run.wait(20), 0)
         self.assertFalse(self.is_running())
+
+
+class Plan(Machine):
+    usual = ("plan", "--rate", "100/s", "--record", "200", "--outage", "3d")
+
+    def test_the_configuration_it_gives_is_accepted_and_holds_what_it_says(self):
+        for more in (
+            ("--link", "2Mbit/s", "--endurance", "10TB"),
+            ("--sync-interval", "0", "--producers", "3000"),
+            ("--record", "20MiB", "--rate", "1/h"),
+            ("--rate", "1/d", "--outage", "1m"),
+        ):
+            arguments = dict(zip(self.usual[1::2], self.usual[2::2])) | dict(zip(more[::2], more[1::2]))
+            flags = [word for pair in arguments.items() for word in pair]
+            told = self.run_program("plan", *flags)
+            self.assertEqual(told.returncode, 0, told.stderr)
+            plan = json.loads(self.run_program("plan", *flags, "--json").stdout)
+            self.assertTrue(told.stdout.endswith(plan["config"]), told.stdout)
+            self.config.write_text(plan["config"])
+            check = self.run_program("config", "check", self.config, "--json")
+            self.assertEqual(check.returncode, 0, check.stderr + plan["config"])
+            stream = json.loads(check.stdout)["streams"][0]
+            self.assertEqual(stream["max_bytes"], plan["max_bytes"])
+            self.assertGreaterEqual(plan["max_bytes"], plan["spill_bytes"])
+
+    def test_a_link_too_slow_is_said_with_its_reason(self):
+        slow = self.run_program(*self.usual, "--link", "64kbit/s")
+        self.assertEqual(slow.returncode, 1)
+        self.assertIn("NEVER", slow.stdout)
+        self.assertIn("100/s come", slow.stdout)
+        good = self.run_program(*self.usual, "--link", "2Mbit/s", "--endurance", "10TB")
+        self.assertEqual(good.returncode, 0)
+        self.assertRegex(good.stdout, r"drained +\d+ h")
+        self.assertRegex(good.stdout, r"years of the stated endurance")
+
+    def test_wrong_units(self):
+        for flag, value, hint in (
+            ("--rate", "100/week", "/min"), ("--rate", "-1/s", "/min"), ("--rate", "0", "/min"),
+            ("--record", "2MB", "KiB"), ("--record", "0", "1 byte"), ("--record", "40MiB", "32 MiB"),
+            ("--outage", "3 days", "h or d"), ("--link", "2Mb", "Mbit/s"), ("--endurance", "much", "10TB"),
+            ("--sync-interval", "soon", "1s"),
+        ):
+            arguments = dict(zip(self.usual[1::2], self.usual[2::2])) | {flag: value}
+            flags = [f"{name}={word}" for name, word in arguments.items()]
+            result = self.run_program("plan", *flags)
+            self.assert_one_line(result, 2, hint)
+        self.assertEqual(self.run_program("plan").returncode, 2)
 
 
 class WrongInput(Machine):

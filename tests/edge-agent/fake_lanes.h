@@ -114,6 +114,11 @@ class FakeLanes final : public LaneSource {
     files_.erase(path);
     return {};
   }
+  core::Result<std::vector<std::byte>> read_schema(std::uint64_t) override {
+    return core::fail(core::ErrorCode::kNotFound, "these lanes name no schemas");
+  }
+  void remove_schema(std::uint64_t) override {}
+  void tidy_schemas(const std::set<std::uint64_t>&) override {}
 
  private:
   std::map<std::string, FakeLaneFile> files_;

@@ -238,6 +238,11 @@ class World final : agent::LaneSource {
     check(path != honest_path_ || !honest_.is_open(), "a living producer's lane is never removed");
     return take_away(path);
   }
+  core::Result<std::vector<std::byte>> read_schema(std::uint64_t) override {
+    return core::fail(core::ErrorCode::kNotFound, "nobody left a schema here");
+  }
+  void remove_schema(std::uint64_t) override {}
+  void tidy_schemas(const std::set<std::uint64_t>&) override {}
   core::Result<void> take_away(const std::string& path) {
     ::unlink(path.c_str());
     if (path == honest_path_) honest_removed_ = true;

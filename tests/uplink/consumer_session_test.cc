@@ -3,6 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
+
+#include "sample_bfbs_generated.h"
+#include "spillway/core/schema.h"
 #include "uplink/memory_inbox.h"
 #include "uplink/spill_maker.h"
 
@@ -64,6 +68,57 @@ TEST_F(ConsumerSessionTest, ABlockThatStraddlesIsAppliedFromTheNextOffsetOn) {
   const std::string first(reinterpret_cast<const char*>(batch->records[0].payload.data()),
                           batch->records[0].payload.size());
   EXPECT_EQ(first, record_text("one", 7));
+}
+
+std::span<const std::byte> sample_schema() {
+  return std::as_bytes(
+      std::span(sample::EverythingBinarySchema::data(), sample::EverythingBinarySchema::size()));
+}
+
+TEST_F(ConsumerSessionTest, ASchemaGoesToTheInboxOnceAndItsLanesNameIt) {
+  greet();
+  const auto schema = sample_schema();
+  const std::uint64_t fingerprint = core::schema_fingerprint(schema);
+  ASSERT_TRUE(give_blocks(
+      {make_clock_block(0, kSalt), make_lane_block(1, "a/b", 0, kSalt, false, fingerprint),
+       make_schema_block(schema, 0, kSalt), data(0, 3), make_schema_block(schema, 3, kSalt)}));
+  const auto batch = session_.take_batch();
+  ASSERT_TRUE(batch);
+  ASSERT_EQ(batch->schemas.size(), 1U);
+  EXPECT_EQ(batch->schemas[0].fingerprint, fingerprint);
+  EXPECT_TRUE(std::equal(schema.begin(), schema.end(), batch->schemas[0].bfbs.begin(),
+                         batch->schemas[0].bfbs.end()));
+  EXPECT_EQ(batch->runs[0].lane->schema_fingerprint, fingerprint);
+  // The next segment repeats it.
+  ASSERT_TRUE(give_blocks({make_schema_block(schema, 3, kSalt), data(3, 3)}));
+  EXPECT_TRUE(session_.take_batch()->schemas.empty());
+}
+
+TEST_F(ConsumerSessionTest, WhatIsNoSchemaIsLeftOutAndTheRecordsAreTaken) {
+  greet();
+  Bytes flipped(sample_schema().begin(), sample_schema().end());
+  flipped[0] ^= std::byte{0xFF};
+  ASSERT_TRUE(give_blocks(
+      declared({make_schema_block({}, 0, kSalt), make_schema_block(flipped, 0, kSalt),
+                make_schema_block(Bytes(core::kSchemaBytesMax + 1), 0, kSalt),
+                make_schema_block(Bytes(5000, std::byte{0xFF}), 0, kSalt), data(0, 3)})));
+  const auto batch = session_.take_batch();
+  ASSERT_TRUE(batch);
+  EXPECT_TRUE(batch->schemas.empty());
+  EXPECT_EQ(batch->records.size(), 3U);
+}
+
+TEST_F(ConsumerSessionTest, MoreSchemasThanASessionMayTellAreLeftOut) {
+  greet();
+  std::size_t kept = 0;
+  Bytes schema(sample_schema().begin(), sample_schema().end());
+  schema.resize(schema.size() + 8);
+  for (std::uint64_t number = 0; number < consumer::kSchemasPerSessionMax + 10; ++number) {
+    std::memcpy(schema.data() + schema.size() - 8, &number, 8);
+    ASSERT_TRUE(give_blocks(declared({make_schema_block(schema, 0, kSalt)})));
+    kept += session_.take_batch()->schemas.size();
+  }
+  EXPECT_EQ(kept, consumer::kSchemasPerSessionMax);
 }
 
 TEST_F(ConsumerSessionTest, AnOldBlockIsIgnored) {

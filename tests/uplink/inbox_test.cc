@@ -81,6 +81,85 @@ TEST_F(InboxTest, KeepsRecordsPositionAndLaneTotals) {
   EXPECT_FALSE(*(*inbox)->position({uuid_number(1), uuid_number(2), "two"}));
 }
 
+TEST_F(InboxTest, KeepsSchemasOnceAndRecordsNameTheirs) {
+  auto inbox = consumer::open_sqlite_inbox(path_);
+  ASSERT_TRUE(inbox) << inbox.error().message;
+  ASSERT_TRUE(commit(**inbox, batch(0, 2, true)));
+  lane_ = std::make_shared<const consumer::LaneLabel>(
+      consumer::LaneLabel{0xAC, "a/b", "maker", uuid_number(3), 0x4D});
+  for (std::uint64_t from : {2U, 4U}) {
+    InboxBatch made = batch(from, from + 2, false);
+    made.schemas.push_back({0x4D, std::as_bytes(std::span(payload_))});
+    ASSERT_TRUE(commit(**inbox, made));
+  }
+  EXPECT_EQ(ask("SELECT fingerprint, bfbs FROM schema"), "000000000000004d|payload\n");
+  EXPECT_EQ(ask("SELECT record_offset, bfbs FROM record LEFT JOIN schema "
+                "ON fingerprint = schema_fingerprint ORDER BY 1"),
+            "0|NULL\n1|NULL\n2|payload\n3|payload\n4|payload\n5|payload\n");
+  EXPECT_EQ(ask("SELECT lane_id, schema_fingerprint FROM lane ORDER BY 1"),
+            "00000000000000ab|NULL\n00000000000000ac|000000000000004d\n");
+}
+
+TEST_F(InboxTest, TheTableOfSchemasHasABound) {
+  auto inbox = consumer::open_sqlite_inbox(path_);
+  InboxBatch made = batch(0, 1, true);
+  for (std::uint64_t number = 1; number <= consumer::kSchemasMax + 5U; ++number) {
+    made.schemas.push_back({number, std::as_bytes(std::span(payload_))});
+  }
+  ASSERT_TRUE(commit(**inbox, made));
+  EXPECT_EQ(ask("SELECT count(*) FROM schema"), std::to_string(consumer::kSchemasMax) + "\n");
+}
+
+/// The tables as version 1 made them.
+constexpr const char* kVersion1 = R"(
+CREATE TABLE record(gateway TEXT NOT NULL, journal TEXT NOT NULL, stream TEXT NOT NULL,
+  record_offset INTEGER NOT NULL, topic TEXT NOT NULL, produced_at_ns INTEGER,
+  received_at_ns INTEGER NOT NULL, payload BLOB NOT NULL,
+  PRIMARY KEY(gateway, journal, stream, record_offset)) WITHOUT ROWID;
+CREATE TABLE position(gateway TEXT NOT NULL, journal TEXT NOT NULL, stream TEXT NOT NULL,
+  next_offset INTEGER NOT NULL, PRIMARY KEY(gateway, journal, stream)) WITHOUT ROWID;
+CREATE TABLE gap(gateway TEXT NOT NULL, journal TEXT NOT NULL, stream TEXT NOT NULL,
+  first_offset INTEGER NOT NULL, next_offset INTEGER NOT NULL, reason TEXT NOT NULL,
+  reported_at_ns INTEGER NOT NULL, PRIMARY KEY(gateway, journal, stream, first_offset)) WITHOUT ROWID;
+CREATE TABLE lane(gateway TEXT NOT NULL, journal TEXT NOT NULL, stream TEXT NOT NULL,
+  lane_id TEXT NOT NULL, topic TEXT NOT NULL, producer TEXT NOT NULL, boot_id TEXT NOT NULL,
+  lane_end INTEGER NOT NULL, rejected INTEGER NOT NULL, closed INTEGER NOT NULL,
+  records INTEGER NOT NULL, PRIMARY KEY(gateway, journal, stream, lane_id)) WITHOUT ROWID;
+PRAGMA user_version = 1;
+INSERT INTO record VALUES('g', 'j', 's', 7, 't', 1, 2, 'p');
+INSERT INTO lane VALUES('g', 'j', 's', 'l', 't', 'p', 'b', 1, 2, 0, 4);
+)";
+
+TEST_F(InboxTest, AnInboxOfVersion1IsBroughtUpToDateWithAllItHolds) {
+  sqlite3* old = nullptr;
+  ASSERT_EQ(sqlite3_open(path_.c_str(), &old), SQLITE_OK);
+  ASSERT_EQ(sqlite3_exec(old, kVersion1, nullptr, nullptr, nullptr), SQLITE_OK);
+  sqlite3_close(old);
+  for (int opening = 0; opening < 2; ++opening) {
+    auto inbox = consumer::open_sqlite_inbox(path_);
+    ASSERT_TRUE(inbox) << inbox.error().message;
+    ASSERT_TRUE(commit(**inbox, batch(opening * 3U, opening * 3U + 3, opening == 0)));
+  }
+  EXPECT_EQ(ask("PRAGMA user_version"), "2\n");
+  EXPECT_EQ(ask("SELECT gateway, record_offset, payload, schema_fingerprint FROM record "
+                "WHERE stream = 's'"),
+            "g|7|p|NULL\n");
+  EXPECT_EQ(ask("SELECT count(*) FROM record"), "7\n");
+  EXPECT_EQ(ask("SELECT records FROM lane WHERE lane_id = 'l'"), "4\n");
+}
+
+TEST_F(InboxTest, OneOfANewerVersionIsRefusedUntouched) {
+  ASSERT_TRUE(consumer::open_sqlite_inbox(path_));
+  sqlite3* newer = nullptr;
+  ASSERT_EQ(sqlite3_open(path_.c_str(), &newer), SQLITE_OK);
+  sqlite3_exec(newer, "PRAGMA user_version = 3", nullptr, nullptr, nullptr);
+  sqlite3_close(newer);
+  const auto inbox = consumer::open_sqlite_inbox(path_);
+  ASSERT_FALSE(inbox);
+  EXPECT_EQ(inbox.error().code, core::ErrorCode::kNewerVersion);
+  EXPECT_EQ(ask("PRAGMA user_version"), "3\n");
+}
+
 TEST_F(InboxTest, ABatchThatDoesNotContinueTheStoredPositionIsNotApplied) {
   auto inbox = consumer::open_sqlite_inbox(path_);
   ASSERT_TRUE(commit(**inbox, batch(0, 3, true)));

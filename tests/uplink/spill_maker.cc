@@ -38,13 +38,15 @@ void seal(OwnedBlock& block) {
 }
 
 OwnedBlock make_lane_block(std::uint64_t lane_id, const std::string& topic,
-                           std::uint64_t next_offset, std::uint64_t salt, bool closed) {
+                           std::uint64_t next_offset, std::uint64_t salt, bool closed,
+                           std::uint64_t schema_fingerprint) {
   format::LaneDeclaration declaration;
   std::memset(static_cast<void*>(&declaration), 0, sizeof(declaration));
   auto& identity = declaration.mutable_identity();
   identity.mutate_lane_id(lane_id);
   identity.mutate_tick_rate_hz(kTickRate);
   identity.mutate_max_record_bytes(65536);
+  identity.mutate_schema_fingerprint(schema_fingerprint);
   identity.mutate_clock_kind(static_cast<std::uint8_t>(format::ClockKind::tsc));
   core::set_uuid(*identity.mutable_boot_id(), uuid_number(99));
   identity.mutate_topic_size(static_cast<std::uint8_t>(topic.size()));
@@ -56,6 +58,12 @@ OwnedBlock make_lane_block(std::uint64_t lane_id, const std::string& topic,
   Bytes stored;
   put_bytes(stored, core::bytes_of(declaration));
   return finish(std::move(stored), next_offset, 0, format::BlockKind::lane, lane_id, 0, salt);
+}
+
+OwnedBlock make_schema_block(std::span<const std::byte> bfbs, std::uint64_t next_offset,
+                             std::uint64_t salt) {
+  return finish(Bytes(bfbs.begin(), bfbs.end()), next_offset, 0, format::BlockKind::schema, 0, 0,
+                salt);
 }
 
 OwnedBlock make_clock_block(std::uint64_t next_offset, std::uint64_t salt) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -29,7 +30,9 @@ struct OwnedBlock {
 
 [[nodiscard]] OwnedBlock make_lane_block(std::uint64_t lane_id, const std::string& topic,
                                          std::uint64_t next_offset, std::uint64_t salt,
-                                         bool closed = false);
+                                         bool closed = false, std::uint64_t schema_fingerprint = 0);
+[[nodiscard]] OwnedBlock make_schema_block(std::span<const std::byte> bfbs,
+                                           std::uint64_t next_offset, std::uint64_t salt);
 [[nodiscard]] OwnedBlock make_clock_block(std::uint64_t next_offset, std::uint64_t salt);
 [[nodiscard]] OwnedBlock make_data_block(const std::string& stream, std::uint64_t lane_id,
                                          std::uint64_t base, std::uint32_t count,

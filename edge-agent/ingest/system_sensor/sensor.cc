@@ -36,7 +36,7 @@ core::Result<std::unique_ptr<Sensor>> Sensor::open(const SensorOptions& options)
     auto producer = std::make_unique<Producer>();
     ProducerOptions lane;
     lane.producer_name = options.name.c_str();
-    lane.schema_fingerprint = system_schema().fingerprint;
+    lane.schema = system_schema().bfbs;
     const char* queue_dir = options.queue_dir.empty() ? nullptr : options.queue_dir.c_str();
     if (const auto status = producer->open(queue_dir, topic.c_str(), lane); status != Status::kOk) {
       return core::fail(code_of(status), "cannot open a lane for " + topic + ": " +

@@ -38,7 +38,10 @@ struct ProducerOptions {
   std::uint64_t lane_bytes = 0;         // a power of two, 16 KiB .. 64 MiB; 0: 256 KiB
   std::uint32_t max_record_bytes =
       0;  // at most lane_bytes / 2 - 32; 0: 64 KiB, or what the lane takes
-  std::uint64_t schema_fingerprint = 0;  // 0: unknown
+  std::uint64_t schema_fingerprint = 0;  // 0: that of `schema`, or unknown
+  /// The records' FlatBuffers binary schema (flatc -b --schema), at most 64 KiB, so that the spill and
+  /// the far end can explain them; empty: none. Read during open alone.
+  std::span<const std::byte> schema = {};
 };
 
 /// Room for one record, 16-byte aligned. Good until the producer's next claim, put, commit or

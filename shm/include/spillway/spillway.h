@@ -55,7 +55,11 @@ typedef struct spillway_producer_options {
   const char* producer_name;   /* up to 63 bytes; NULL: the program's name */
   uint64_t lane_bytes;         /* a power of two, 16 KiB .. 64 MiB; 0: 256 KiB */
   uint32_t max_record_bytes;   /* 0: 64 KiB; at most lane_bytes / 2 - 32 */
-  uint64_t schema_fingerprint; /* 0: unknown */
+  uint64_t schema_fingerprint; /* 0: that of `schema`, or unknown */
+  /* The records' FlatBuffers binary schema (flatc -b --schema), at most 64 KiB, so that the spill and
+   * the far end can explain them; NULL: none. Read during open alone. */
+  const void* schema;
+  size_t schema_size;
 } spillway_producer_options;
 
 /* queue_dir NULL: $SPILLWAY_QUEUE_DIR, else /run/spillway, else $XDG_RUNTIME_DIR/spillway. options

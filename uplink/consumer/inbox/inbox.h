@@ -35,6 +35,13 @@ struct LaneLabel {
   std::string topic;
   std::string producer;
   core::Uuid boot_id;
+  std::uint64_t schema_fingerprint = 0;  // 0: the producer named none
+};
+
+/// What explains the records of the lanes that name it; its bytes have passed core::check_schema.
+struct InboxSchema {
+  std::uint64_t fingerprint = 0;
+  std::span<const std::byte> bfbs;  // points into InboxBatch::owner
 };
 
 struct InboxRecord {
@@ -75,6 +82,7 @@ struct InboxBatch {
   std::vector<InboxRecord> records;
   std::vector<InboxGap> gaps;
   std::vector<LaneTotals> lanes;
+  std::vector<InboxSchema> schemas;
   std::uint64_t received_at_ns = 0;
   std::shared_ptr<const std::vector<std::byte>> owner;
   // For the session, when the batch comes back.

@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "spillway/core/gap_table.h"
+#include "spillway/core/schema.h"
 #include "uplink/consumer/inbox/sqlite_schema.h"
 #include "uplink/consumer/inbox/sqlite_statement.h"
 
@@ -35,6 +36,19 @@ std::string hex_of(std::uint64_t id) {
   return text;
 }
 
+/// Empty: the lane names no schema.
+std::string fingerprint_of(const LaneLabel& lane) {
+  return lane.schema_fingerprint == 0 ? "" : core::fingerprint_text(lane.schema_fingerprint);
+}
+
+void bind_or_null(Statement& row, int index, std::string_view text) {
+  if (text.empty()) {
+    row.bind_null(index);
+  } else {
+    row.bind(index, text);
+  }
+}
+
 class SqliteInbox final : public Inbox {
  public:
   SqliteInbox(std::string path, Database database)
@@ -51,12 +65,13 @@ class SqliteInbox final : public Inbox {
   Result<void> insert_records(const InboxBatch& batch, const KeyText& key);
   Result<void> insert_gaps(const InboxBatch& batch, const KeyText& key);
   Result<void> update_lanes(const InboxBatch& batch, const KeyText& key);
+  Result<void> keep_schemas(const InboxBatch& batch);
 
   std::string path_;
   Database database_;  // before the statements: they go first
   Statement begin_, commit_, rollback_;
   Statement read_position_, begin_position_, move_position_;
-  Statement insert_record_, insert_gap_, upsert_lane_;
+  Statement insert_record_, insert_gap_, upsert_lane_, insert_schema_;
 };
 
 Result<void> SqliteInbox::prepare() {
@@ -73,6 +88,7 @@ Result<void> SqliteInbox::prepare() {
       {&insert_record_, kInsertRecordSql},
       {&insert_gap_, kInsertGapSql},
       {&upsert_lane_, kUpsertLaneSql},
+      {&insert_schema_, kInsertSchemaSql},
   };
   for (const auto& one : wanted) {
     SPILLWAY_TRY(statement, Statement::prepare(database_.get(), one.sql));
@@ -145,7 +161,8 @@ Result<bool> SqliteInbox::move_position(const InboxBatch& batch, const KeyText& 
 Result<void> SqliteInbox::apply(const InboxBatch& batch, const KeyText& key) {
   SPILLWAY_CHECKED(insert_records(batch, key));
   SPILLWAY_CHECKED(insert_gaps(batch, key));
-  return update_lanes(batch, key);
+  SPILLWAY_CHECKED(update_lanes(batch, key));
+  return keep_schemas(batch);
 }
 
 Result<void> SqliteInbox::insert_records(const InboxBatch& batch, const KeyText& key) {
@@ -156,6 +173,8 @@ Result<void> SqliteInbox::insert_records(const InboxBatch& batch, const KeyText&
   std::size_t at = 0;
   for (const InboxRun& run : batch.runs) {
     row.bind(5, run.lane->topic);
+    const std::string schema = fingerprint_of(*run.lane);
+    bind_or_null(row, 9, schema);
     for (std::uint32_t i = 0; i < run.count; ++i, ++at) {
       const InboxRecord& record = batch.records[at];
       row.bind(4, run.first_offset + i);
@@ -194,6 +213,20 @@ Result<void> SqliteInbox::update_lanes(const InboxBatch& batch, const KeyText& k
     row.bind(9, totals.rejected);
     row.bind(10, static_cast<std::uint64_t>(totals.closed));
     row.bind(11, totals.records);
+    const std::string schema = fingerprint_of(*totals.lane);
+    bind_or_null(row, 12, schema);
+    SPILLWAY_CHECKED(row.run());
+  }
+  return {};
+}
+
+Result<void> SqliteInbox::keep_schemas(const InboxBatch& batch) {
+  for (const InboxSchema& schema : batch.schemas) {
+    Statement& row = insert_schema_;
+    const std::string fingerprint = core::fingerprint_text(schema.fingerprint);
+    row.bind(1, std::string_view(fingerprint));
+    row.bind_blob(2, schema.bfbs);
+    row.bind(3, static_cast<std::uint64_t>(kSchemasMax));
     SPILLWAY_CHECKED(row.run());
   }
   return {};

@@ -2,12 +2,15 @@
 // survives power loss.
 //
 // Tables (others rely on them; ids are TEXT, offsets INTEGER, times INTEGER ns UTC, payload BLOB):
-//   record(gateway, journal, stream, record_offset, topic, produced_at_ns, received_at_ns, payload)
+//   record(gateway, journal, stream, record_offset, topic, produced_at_ns, received_at_ns, payload,
+//          schema_fingerprint)
 //   position(gateway, journal, stream, next_offset)
 //   gap(gateway, journal, stream, first_offset, next_offset, reason, reported_at_ns)
 //   lane(gateway, journal, stream, lane_id, topic, producer, boot_id, lane_end, rejected,
-//        closed, records)
-// PRAGMA user_version is the schema's version; a newer one is refused, nothing touched.
+//        closed, records, schema_fingerprint)
+//   schema(fingerprint, bfbs): what explains the records that name it; at most kSchemasMax
+// PRAGMA user_version is the tables' version: an older one is brought up to date, a newer one is
+// refused, nothing touched.
 #pragma once
 
 #include <memory>
@@ -17,7 +20,9 @@
 
 namespace spillway::consumer {
 
-inline constexpr int kInboxVersion = 1;
+inline constexpr int kInboxVersion = 2;
+/// With kSchemaBytesMax each: what gateways can make this table grow to.
+inline constexpr int kSchemasMax = 4096;
 
 /// Opens or makes the file. kNewerVersion; kInvalidArgument if it is somebody else's database.
 [[nodiscard]] core::Result<std::unique_ptr<Inbox>> open_sqlite_inbox(const std::string& path);

@@ -12,8 +12,7 @@ using core::Result;
 
 constexpr int kBusyTimeoutMs = 2000;
 
-constexpr const char* kSchemaSql = R"(
-BEGIN IMMEDIATE;
+constexpr const char* kVersion1Sql = R"(
 CREATE TABLE record(
   gateway TEXT NOT NULL, journal TEXT NOT NULL, stream TEXT NOT NULL, record_offset INTEGER NOT NULL,
   topic TEXT NOT NULL, produced_at_ns INTEGER, received_at_ns INTEGER NOT NULL, payload BLOB NOT NULL,
@@ -31,7 +30,14 @@ CREATE TABLE lane(
   rejected INTEGER NOT NULL, closed INTEGER NOT NULL, records INTEGER NOT NULL,
   PRIMARY KEY(gateway, journal, stream, lane_id)) WITHOUT ROWID;
 PRAGMA user_version = 1;
-COMMIT;
+)";
+
+/// From version 1, which is how a new file begins, too: so both go the same way.
+constexpr const char* kVersion2Sql = R"(
+CREATE TABLE schema(fingerprint TEXT PRIMARY KEY NOT NULL, bfbs BLOB NOT NULL) WITHOUT ROWID;
+ALTER TABLE record ADD COLUMN schema_fingerprint TEXT;
+ALTER TABLE lane ADD COLUMN schema_fingerprint TEXT;
+PRAGMA user_version = 2;
 )";
 
 Result<std::uint64_t> read_number(sqlite3* database, const char* sql) {
@@ -48,7 +54,7 @@ Result<void> check_schema(sqlite3* database, const std::string& path) {
                     ", this consumer knows up to " + std::to_string(kInboxVersion) +
                     ": update the consumer; nothing was changed");
   }
-  if (version == kInboxVersion) return {};
+  if (version > 0) return {};
   SPILLWAY_TRY(tables, read_number(database, "SELECT count(*) FROM sqlite_master"));
   if (tables != 0) {
     return fail(ErrorCode::kInvalidArgument, "inbox " + path +
@@ -58,10 +64,20 @@ Result<void> check_schema(sqlite3* database, const std::string& path) {
   return {};
 }
 
-Result<void> make_schema(sqlite3* database, const std::string& path) {
+Result<void> make_tables(sqlite3* database, const std::string& path) {
+  const std::string what = "cannot make the tables of inbox " + path;
+  SPILLWAY_CHECKED(execute(database, "BEGIN IMMEDIATE", what));
+  // Another consumer may have been first: the version that counts is the one under the lock.
+  SPILLWAY_TRY(version, read_number(database, "PRAGMA user_version"));
+  if (version < 1) SPILLWAY_CHECKED(execute(database, kVersion1Sql, what));
+  if (version < 2) SPILLWAY_CHECKED(execute(database, kVersion2Sql, what));
+  return execute(database, "COMMIT", what);
+}
+
+Result<void> bring_up_to_date(sqlite3* database, const std::string& path) {
   SPILLWAY_TRY(version, read_number(database, "PRAGMA user_version"));
   if (version == kInboxVersion) return {};
-  auto made = execute(database, kSchemaSql, "cannot make the tables of inbox " + path);
+  auto made = make_tables(database, path);
   if (!made) sqlite3_exec(database, "ROLLBACK", nullptr, nullptr, nullptr);
   return made;
 }
@@ -86,7 +102,7 @@ Result<Database> open_inbox_database(const std::string& path) {
       execute(raw, "PRAGMA synchronous = FULL", "cannot set synchronous on inbox " + path));
   SPILLWAY_CHECKED(execute(raw, "PRAGMA wal_autocheckpoint = 4000; PRAGMA cache_size = -16000",
                            "cannot set up inbox " + path));
-  SPILLWAY_CHECKED(make_schema(raw, path));
+  SPILLWAY_CHECKED(bring_up_to_date(raw, path));
   return database;
 }
 

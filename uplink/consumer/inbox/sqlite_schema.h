@@ -20,7 +20,7 @@ inline constexpr const char* kMovePositionSql =
     "WHERE gateway = ?1 AND journal = ?2 AND stream = ?3 AND next_offset = ?5";
 inline constexpr const char* kInsertRecordSql =
     "INSERT INTO record(gateway, journal, stream, record_offset, topic, produced_at_ns, "
-    "received_at_ns, payload) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+    "received_at_ns, payload, schema_fingerprint) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
 inline constexpr const char* kInsertGapSql =
     "INSERT INTO gap(gateway, journal, stream, first_offset, next_offset, reason, reported_at_ns) "
     "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)";
@@ -28,9 +28,14 @@ inline constexpr const char* kInsertGapSql =
 // counts.
 inline constexpr const char* kUpsertLaneSql =
     "INSERT INTO lane(gateway, journal, stream, lane_id, topic, producer, boot_id, lane_end, "
-    "rejected, closed, records) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) "
+    "rejected, closed, records, schema_fingerprint) "
+    "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) "
     "ON CONFLICT DO UPDATE SET lane_end = max(lane_end, excluded.lane_end), "
     "rejected = max(rejected, excluded.rejected), closed = max(closed, excluded.closed), "
-    "records = records + excluded.records";
+    "records = records + excluded.records, schema_fingerprint = excluded.schema_fingerprint";
+// ?3 is the table's bound: what one gateway fills must not grow without end.
+inline constexpr const char* kInsertSchemaSql =
+    "INSERT INTO schema(fingerprint, bfbs) SELECT ?1, ?2 "
+    "WHERE (SELECT count(*) FROM schema) < ?3 ON CONFLICT DO NOTHING";
 
 }  // namespace spillway::consumer

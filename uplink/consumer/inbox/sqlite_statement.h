@@ -35,6 +35,7 @@ class Statement {
   void bind(int index, std::string_view text);
   void bind(int index, std::uint64_t value);
   void bind(int index, std::optional<std::uint64_t> value);
+  void bind_null(int index) { sqlite3_bind_null(statement_.get(), index); }
   void bind_blob(int index, std::span<const std::byte> bytes);
 
   /// To the end, then ready for the next binding.

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "spillway/core/schema.h"
+
 namespace spillway::consumer {
 
 using core::Error;
@@ -127,8 +129,11 @@ Result<void> StreamIntake::accept_block(const format::BlockHeader& header,
       return accept_lane(header, stored, batch);
     case BlockKind::clock:
       return accept_clock(header, stored);
+    case BlockKind::schema:
+      accept_schema(stored, batch);
+      return {};
     default:
-      return {};  // schemas and dictionaries explain records; nothing here needs them yet
+      return {};  // dictionaries belong to codecs, and this consumer offers none
   }
 }
 
@@ -187,7 +192,8 @@ Result<void> StreamIntake::accept_lane(const format::BlockHeader& header,
   if (lane.label == nullptr) {
     lane.label = std::make_shared<const LaneLabel>(
         LaneLabel{identity.lane_id(), std::string(core::topic_of(identity)),
-                  std::string(core::producer_of(identity)), core::uuid_of(*identity.boot_id())});
+                  std::string(core::producer_of(identity)), core::uuid_of(*identity.boot_id()),
+                  identity.schema_fingerprint()});
     clock_.learn_lane(identity);
   }
   LaneTotals& totals = totals_of(lane, batch);
@@ -216,6 +222,15 @@ Result<void> StreamIntake::accept_clock(const format::BlockHeader& header,
   }
   clock_.learn(header, stored);
   return {};
+}
+
+/// A schema is never a reason to refuse records: what is none, or one too many, is left out.
+void StreamIntake::accept_schema(std::span<const std::byte> stored, InboxBatch& batch) {
+  if (stored.size() > core::kSchemaBytesMax || schemas_.size() >= kSchemasPerSessionMax) return;
+  const std::uint64_t fingerprint = core::schema_fingerprint(stored);
+  // Each segment repeats them.
+  if (!schemas_.insert(fingerprint).second) return;
+  if (core::check_schema(stored)) batch.schemas.push_back({fingerprint, stored});
 }
 
 LaneTotals& StreamIntake::totals_of(Lane& lane, InboxBatch& batch) {

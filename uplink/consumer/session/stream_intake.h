@@ -28,6 +28,7 @@ namespace spillway::consumer {
 
 inline constexpr std::size_t kLanesPerSessionMax = 65'536;
 inline constexpr std::size_t kBootsPerSessionMax = 4096;
+inline constexpr std::size_t kSchemasPerSessionMax = 1024;
 
 class StreamIntake {
  public:
@@ -69,6 +70,7 @@ class StreamIntake {
                                                InboxBatch& batch);
   [[nodiscard]] core::Result<void> accept_clock(const format::BlockHeader& header,
                                                 std::span<const std::byte> stored);
+  void accept_schema(std::span<const std::byte> stored, InboxBatch& batch);
   LaneTotals& totals_of(Lane& lane, InboxBatch& batch);
   [[nodiscard]] core::Error broken(core::ErrorCode code, const std::string& what) const;
 
@@ -78,7 +80,8 @@ class StreamIntake {
   std::map<core::Uuid, Position> positions_;
   std::unordered_map<std::uint64_t, Lane> lanes_;
   core::LaneClock clock_;
-  std::set<core::Uuid> boots_;  // those that the clock knows, to bound it
+  std::set<core::Uuid> boots_;       // those that the clock knows, to bound it
+  std::set<std::uint64_t> schemas_;  // those that went to the inbox, or are none
   std::uint64_t batch_serial_ = 0;
 };
 

@@ -29,6 +29,8 @@ struct GatewayConfig {
   std::uint64_t nap_ns = 5'000'000;
   std::uint64_t lanes_per_user_max = 1024;
   std::uint64_t lane_bytes_per_user_max = 256ULL << 20;
+  std::uint64_t flash_endurance_bytes =
+      0;  // what the card may be written in its life; 0: not stated
 };
 
 struct StreamConfig {
@@ -74,6 +76,8 @@ struct Config {
 
 /// "8MiB", "64KiB", "1GiB", "512" -> bytes. "5ms", "1s", "2m", "12h", "7d" -> ns.
 [[nodiscard]] Result<std::uint64_t> parse_bytes(std::string_view text);
+/// The same, and decimal as on a card's label: "64GB", "10TB".
+[[nodiscard]] Result<std::uint64_t> parse_storage_bytes(std::string_view text);
 [[nodiscard]] Result<std::uint64_t> parse_duration_ns(std::string_view text);
 
 }  // namespace spillway::core

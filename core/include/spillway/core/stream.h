@@ -24,9 +24,9 @@
 //     'journals')
 //  5. When the journal goes on (the writer before was killed or has closed, within this boot), so does its last segment, at
 //     the next 4 KiB. After anything else nothing is appended to the recovered segment.
-//  6. Every segment begins with a clock block and one lane block for each live lane, so that it
-//     reads alone and a restart knows each lane's position from the last segment that holds a data
-//     block.
+//  6. Every segment begins with a clock block, one lane block for each live lane and the schemas that
+//     these name, so that it reads alone and a restart knows each lane's position from the last
+//     segment that holds a data block.
 //  7. A gap is synced in the gap table before what it names is removed.
 #pragma once
 
@@ -128,6 +128,17 @@ class Stream {
   virtual void forget_lane(std::uint64_t lane_id) = 0;
   /// The lanes known from the spill, with their positions: after open, where each goes on.
   [[nodiscard]] virtual const std::vector<LanePosition>& lanes() const = 0;
+
+  /// Puts a schema (its bytes have passed check_schema) into the active segment, and into the head of
+  /// each later one for as long as a known lane names it. It is there already: nothing to do.
+  /// kInvalidArgument: no room for it beside the lanes, which goes on without it. kFull, kIo: as for
+  /// `append`.
+  [[nodiscard]] virtual Result<void> add_schema(std::uint64_t fingerprint,
+                                                std::span<const std::byte> bfbs) = 0;
+  /// Found in the spill by recovery, or added since.
+  [[nodiscard]] virtual bool has_schema(std::uint64_t fingerprint) const = 0;
+  /// How many had to make room for lanes: new segments do not repeat them.
+  [[nodiscard]] virtual std::uint64_t schemas_left_out() const = 0;
 
   /// Copies the run into the spill, checks the copy, and publishes it: process-safe when this
   /// returns. kCorrupt: the run is not a run of frames (nothing was published; the lane is

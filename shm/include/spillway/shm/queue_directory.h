@@ -2,6 +2,7 @@
 // page.
 //
 //   <queue_dir>/lanes/*.lane     lanes (3773: producers may make files, not list or remove others')
+//   <queue_dir>/schemas/*.bfbs   what producers left to explain their records by (3773)
 //   <queue_dir>/quarantine/      lanes that were set aside
 //   <queue_dir>/journal/         journal pages (agent only)
 //   <queue_dir>/control          the doorbell's page
@@ -12,6 +13,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -36,6 +38,16 @@ class QueueDirectory {
   /// are 64).
   [[nodiscard]] virtual core::Result<void> quarantine(const std::string& lane_path) = 0;
   [[nodiscard]] virtual core::Result<void> remove(const std::string& lane_path) = 0;
+
+  // --- schemas ---
+  /// The bytes that a producer left under this fingerprint: a plain file of at most kSchemaBytesMax,
+  /// and nothing more is known of it. kNotFound.
+  [[nodiscard]] virtual core::Result<std::vector<std::byte>> read_schema(
+      std::uint64_t fingerprint) = 0;
+  virtual void remove_schema(std::uint64_t fingerprint) = 0;
+  /// Removes what cannot be a schema, and each user's oldest beyond the 64 that one may have; never
+  /// one that `named` holds.
+  virtual void tidy_schemas(const std::set<std::uint64_t>& named) = 0;
 
   // --- doorbell (rule 7 of the lane) ---
   //   Awake --arm--> Armed --(looked: nothing)--> wait --> Armed --disarm--> Awake
