@@ -29,7 +29,7 @@ def block_at(segment, at, salt, expected):
 def blocks(segment):
     magic, version, header_size, checksum, salt, _, expected = struct.unpack_from("<8sIIQQQQ", segment)
     assert (magic, version, header_size) == (b"SPILLSEG", 1, PAGE), "not a segment"
-    assert checksum == xxhash.xxh3_64_intdigest(segment[24:256], 0), "the segment header's checksum"
+    assert checksum == xxhash.xxh3_64_intdigest(segment[:16] + segment[24:256], 0), "the segment header's checksum"
     at = PAGE
     while True:
         block = block_at(segment, at, salt, expected)
