@@ -55,8 +55,10 @@ Result<void> StreamImpl::open_files() {
 
 /// A spare left by the writer before is as good as a new one, if it is whole.
 Result<void> StreamImpl::settle_spare() {
-  SPILLWAY_TRY(rest, env_.exists(path_of(kRollName)));
-  if (rest) SPILLWAY_CHECKED(env_.remove(path_of(kRollName)));
+  for (const char* name : {kRollName, kRepairName}) {
+    SPILLWAY_TRY(rest, env_.exists(path_of(name)));
+    if (rest) SPILLWAY_CHECKED(env_.remove(path_of(name)));
+  }
   const std::string path = path_of(kSpareName);
   SPILLWAY_TRY(there, env_.exists(path));
   if (!there) return {};

@@ -79,6 +79,10 @@ Result<void> Verification::check_segment(std::size_t index) {
   }
   SPILLWAY_TRY(still_held, env_.exists(info.path));
   if (!still_held) return {};  // freed and recycled under our eyes
+  if (info.healed) {
+    report_.damages.push_back({info.path, 0, info.base_offset, info.base_offset, info.problem});
+    report_.damages.back().nothing_lost = true;
+  }
   segment.next_offset = scan.next_offset();
   segment.used_bytes = scan.position();
   segment.sealed = scan.sealed();

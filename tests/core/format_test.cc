@@ -186,7 +186,7 @@ TEST(Block, broken_rule_is_rejected_though_the_checksum_fits) {
       {"stored size", data_block(), [](BlockHeader& h) { h.mutate_stored_size(16); }},
       {"offset", data_block(), [](BlockHeader& h) { h.mutate_base_offset(1001); }},
       {"kind 0", data_block(), [](BlockHeader& h) { h.mutate_kind(0); }},
-      {"kind 7", data_block(), [](BlockHeader& h) { h.mutate_kind(7); }},
+      {"kind 8", data_block(), [](BlockHeader& h) { h.mutate_kind(8); }},
       {"lane's count", lane_block(), [](BlockHeader& h) { h.mutate_count(1); }},
       {"another lane", lane_block(), [](BlockHeader& h) { h.mutate_lane_id(78); }},
       {"clock's size", block_of(BlockKind::clock, Bytes(41), 0, 1000), [](BlockHeader&) {}},

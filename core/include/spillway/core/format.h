@@ -121,6 +121,7 @@ static_assert(sizeof(format::BlockHeader) == kBlockHeaderBytes);
 static_assert(sizeof(format::LaneIdentity) == 512);
 static_assert(sizeof(format::LaneDeclaration) == 528);
 static_assert(sizeof(format::ClockReading) == 40);
+static_assert(sizeof(format::GapDeclaration) == 16);
 static_assert(sizeof(format::SegmentHeader) == 256);
 static_assert(sizeof(format::StreamControl) == 128);
 static_assert(sizeof(format::JournalPage) == 64);
