@@ -117,6 +117,7 @@ SPILLWAY_PIN(JournalPage, boot_id_, 16);
 SPILLWAY_PIN(JournalPage, journal_, 32);
 SPILLWAY_PIN(JournalPage, next_offset_, 48);
 SPILLWAY_PIN(JournalPage, durable_offset_, 56);
+SPILLWAY_PIN(JournalPage, next_check_, 64);
 
 // CursorSlot
 SPILLWAY_PIN(CursorSlot, checksum_, 0);

@@ -167,6 +167,7 @@ void forge_journal_page(World& world, const Uuid& journal) {
   format::JournalPage page;
   page.mutate_magic(kJournalMagic);
   page.mutate_version(kFormatVersion);
+  page.mutate_next_check(~std::uint64_t{0});
   set_uuid(*page.mutable_boot_id(), world.env().boot_id());
   set_uuid(*page.mutable_journal(), journal);
   testing::value_of(world.env().make_directories("/run/journal"));

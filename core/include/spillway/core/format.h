@@ -124,7 +124,7 @@ static_assert(sizeof(format::ClockReading) == 40);
 static_assert(sizeof(format::GapDeclaration) == 16);
 static_assert(sizeof(format::SegmentHeader) == 256);
 static_assert(sizeof(format::StreamControl) == 128);
-static_assert(sizeof(format::JournalPage) == 64);
+static_assert(sizeof(format::JournalPage) == 72);
 static_assert(sizeof(format::CursorSlot) == 72);
 static_assert(sizeof(format::GapEntry) == 64);
 static_assert(sizeof(format::GapTableHeader) == 40);
