@@ -102,7 +102,7 @@ Result<void> StreamImpl::go_on(const FoundStream& found, const JournalDecision& 
   active_ = segment;
   unsynced_.push_back({active_, active_->tail(), next_offset_, true});
   // A head that is owed must fit, too: starts without a record in between each write one.
-  const std::uint64_t room = std::max<std::uint64_t>(kPageBytes, head_bytes() + block_bytes(0));
+  const std::uint64_t room = head_bytes() + kPageBytes;
   if (found.sealed || active_->tail() + room > info.bytes) active_->mark_sealed();
   // Killed between the segment's name and its head: the head is still owed, or no data block in it would count.
   if (!active_->sealed() && next_offset_ == info.base_offset) write_head(*active_, next_offset_);
