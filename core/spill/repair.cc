@@ -120,6 +120,10 @@ Result<void> Repair::give_up(const std::vector<SegmentInfo>& segments, std::size
     repaired.lost.push_back({info.base_offset, limit, format::GapReason::damage, env_.utc_ns()});
     return record(repaired.lost);
   }
+  if (info.never_begun) {
+    SPILLWAY_CHECKED(env_.remove(info.path));
+    return env_.sync_directory(directory_);
+  }
   // The newest: as the agent does at start. Its journal need not be right for the control page's
   // checksum to prove it.
   std::uint64_t end = info.base_offset;
@@ -183,9 +187,8 @@ Result<std::uint64_t> Repair::known_next(const SegmentInfo& newest) {
 
 Result<void> Repair::write_new(const SegmentInfo& info, const SalvagePlan& plan) {
   const std::string path = path_of(kRepairName);
-  SPILLWAY_CHECKED(make_blank_segment(env_, path, info.bytes));
+  SPILLWAY_TRY(into, make_blank_segment(env_, path, info.bytes));
   SPILLWAY_TRY(from, env_.open(info.path, env::OpenMode::kRead));
-  SPILLWAY_TRY(into, env_.open(path, env::OpenMode::kReadWrite));
   format::SegmentHeader header = info.header;
   header.mutate_recycled(0);  // the new file is blank behind its blocks
   seal_segment_header(header);
@@ -211,9 +214,8 @@ Result<void> Repair::write_new(const SegmentInfo& info, const SalvagePlan& plan)
 /// A copy, so that the segment's own name is never without a file.
 Result<void> Repair::keep_damaged(const SegmentInfo& info, RepairedSegment& repaired) {
   repaired.kept_as = info.path + kDamagedSuffix;
-  SPILLWAY_CHECKED(make_blank_segment(env_, repaired.kept_as, info.bytes));
+  SPILLWAY_TRY(into, make_blank_segment(env_, repaired.kept_as, info.bytes));
   SPILLWAY_TRY(from, env_.open(info.path, env::OpenMode::kRead));
-  SPILLWAY_TRY(into, env_.open(repaired.kept_as, env::OpenMode::kReadWrite));
   std::vector<std::byte> buffer(kCopyBytes);
   for (std::uint64_t at = 0; at < info.bytes;) {
     SPILLWAY_TRY(got, from->read(at, buffer));
