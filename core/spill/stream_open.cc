@@ -83,6 +83,7 @@ Result<void> StreamImpl::start() {
   next_sequence_ = found.next_sequence;
   recovery_.blocks_scanned = found.blocks_scanned;
   recovery_.reason = decision.reason;
+  recovery_.set_aside = found.damage;
   if (head_bytes() > head_bytes_max()) {
     return fail(ErrorCode::kInvalidArgument,
                 what() + std::to_string(lanes_.all().size()) +

@@ -161,6 +161,34 @@ TEST_P(RecoveryTest, AKillWhileSyncsFailStillLeadsToASpillThatSurvivesAPowerCut)
 
 INSTANTIATE_TEST_SUITE_P(Seeds, RecoveryTest, ::testing::Range<std::uint64_t>(1, 1 + seed_count()));
 
+TEST(Retention, NoSegmentGoesByACursorThatAPowerCutMayTakeBack) {
+  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+    env::SimEnv env(seed);
+    env.set_volatile_root("/run");
+    StreamOptions options = testing::small_options("");
+    options.uplinks = {"cloud"};
+    auto stream = testing::value_of(Stream::open(env, options));
+    testing::value_of(stream->declare_lane(testing::make_identity(1), 0, 0, false));
+    for (int i = 0; i < 150; ++i) {
+      testing::value_of(testing::append_records(*stream, 1, {std::string(1000, 'x')}));
+    }
+    testing::value_of(testing::sync_now(*stream));
+    const std::string path = options.directory + "/cursors/cloud";
+    auto cursor = testing::value_of(Cursor::open(env, path));
+    testing::value_of(
+        cursor->advance({stream->journal(), 0, 120}));  // its uplink has not synced it
+    testing::value_of(stream->collect());
+    ASSERT_GT(stream->oldest_offset(), 0U);
+    cursor.reset();
+    stream.reset();
+    env.restart_after_power_cut();
+    const auto position = testing::value_of(Cursor::load(env, path));
+    const auto reader = testing::value_of(StreamReader::open(env, options.directory));
+    ASSERT_TRUE(position) << "seed " << seed;
+    EXPECT_GE(position->next_offset, testing::value_of(reader->oldest_offset()));
+  }
+}
+
 /// A journal page that claims to be of this boot and to know of nothing: what a build without the
 /// journal rule believes.
 void forge_journal_page(World& world, const Uuid& journal) {

@@ -9,6 +9,7 @@
 #include "spill_helpers.h"
 #include "spillway/core/cursor.h"
 #include "spillway/core/env/sim_env.h"
+#include "spillway/core/verify.h"
 
 namespace spillway::core::testing {
 
@@ -161,6 +162,7 @@ class World {
           << "offset " << offset << " holds what was never written there";
       if (as_in_flight) accepted_[offset] = hash_of(record);
     }
+    expect_verified();
     remember(back);
     accepted_.erase(accepted_.lower_bound(back.position), accepted_.end());
     in_flight_.clear();
@@ -178,6 +180,17 @@ class World {
   }
 
  private:
+  /// What is lost is written down, and what is there is whole. (A header that was torn in its last
+  /// differing bit is healed, and called damage that loses nothing.)
+  void expect_verified() {
+    const auto verified = verify_stream(env_, options_.directory);
+    ASSERT_TRUE(verified) << verified.error().message;
+    for (const Damage& damage : verified->damages) {
+      EXPECT_TRUE(damage.nothing_lost)
+          << damage.path << ", offset " << damage.first_offset << ": " << damage.reason;
+    }
+  }
+
   static std::size_t hash_of(const std::string& record) { return std::hash<std::string>{}(record); }
 
   template <typename T>

@@ -19,7 +19,7 @@ def block_at(segment, at, salt, expected):
         return None
     checksum, stored, raw, base, count, kind, codec, flags, lane, *_ = HEADER.unpack_from(segment, at)
     end = at + HEADER.size + stored
-    if end > len(segment) or flags or codec or raw != stored or base != expected or not 1 <= kind <= GAP:
+    if end > len(segment) or flags & ~1 or codec or raw != stored or base != expected or not 1 <= kind <= GAP:
         return None
     if checksum != xxhash.xxh3_64_intdigest(segment[at + 8 : end], salt):
         return None
