@@ -237,6 +237,9 @@ TEST_P(BitRotTest, ABitOfTheNewestSegmentCostsItsTailAndNoOffsetIsUsedTwice) {
     spill.expect_exact(*env, lost_from);
     EXPECT_GE(lost_from, newest.base_offset);
     EXPECT_TRUE(byte >= sizeof(format::SegmentHeader) || lost_from == spill.all_);
+    for (const Damage& damage : value_of(verify_stream(*env, spill.options_.directory)).damages) {
+      EXPECT_TRUE(damage.nothing_lost) << "a loss that is not written down: " << damage.reason;
+    }
     if (::testing::Test::HasFailure()) return;
   }
 }

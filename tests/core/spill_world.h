@@ -13,6 +13,9 @@
 
 namespace spillway::core::testing {
 
+/// From this seed on the disk's sectors have 4 KiB.
+inline constexpr std::uint64_t kLargeSectors = 1000;
+
 class World {
  public:
   /// One seed is one script; `fate` varies what a power cut does to the sectors, so that each step of a script meets
@@ -20,6 +23,7 @@ class World {
   explicit World(std::uint64_t seed, std::uint64_t fate = 0)
       : seed_(seed), env_(seed + (fate << 16)), random_(seed) {
     env_.set_volatile_root("/run");
+    if (seed >= kLargeSectors) env_.set_sector_bytes(4096);
     options_.name = "test";
     options_.directory = "/spill/test";
     options_.journal_page_path = "/run/journal/test";
