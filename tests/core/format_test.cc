@@ -269,7 +269,8 @@ TEST(SegmentHeader, any_single_flipped_bit_is_rejected) {
 TEST(SegmentHeader, newer_version_is_told_from_damage) {
   format::SegmentHeader header = segment_header();
   header.mutate_version(kFormatVersion + 1);
-  EXPECT_EQ(check_segment_header(header, 65536).error().code, ErrorCode::kCorrupt) << "a rotten bit";
+  EXPECT_EQ(check_segment_header(header, 65536).error().code, ErrorCode::kCorrupt)
+      << "a rotten bit";
   seal_segment_header(header);
   EXPECT_EQ(check_segment_header(header, 65536).error().code, ErrorCode::kNewerVersion);
   header.mutate_magic(1);
