@@ -36,6 +36,16 @@ SimEnv::~SimEnv() = default;
 
 void SimEnv::cut_power_at(std::optional<std::uint64_t> step) { state_->cut_at = step; }
 void SimEnv::fail_at(std::uint64_t step, Error error) { state_->failures[step] = std::move(error); }
+void SimEnv::fail_from(std::uint64_t step, Error error) {
+  state_->broken_from = step;
+  state_->broken_with = std::move(error);
+}
+void SimEnv::stop_failing() {
+  state_->failures.clear();
+  state_->broken_from.reset();
+  state_->syncs_fail = false;
+}
+void SimEnv::set_sector_bytes(std::size_t bytes) { state_->sector_bytes = bytes; }
 void SimEnv::fail_syncs(bool fail) { state_->syncs_fail = fail; }
 void SimEnv::set_capacity_bytes(std::uint64_t bytes) { state_->capacity_bytes = bytes; }
 std::uint64_t SimEnv::steps() const { return state_->steps; }
@@ -85,7 +95,7 @@ Result<std::unique_ptr<File>> SimEnv::open(const std::string& path, OpenMode mod
     const bool creates = mode == OpenMode::kCreateNew || mode == OpenMode::kOpenOrCreate;
     if (!creates || !names.is_directory(parent_of(name))) return not_found("opening ", path);
     SPILLWAY_CHECKED(state_->begin_step(SimStep::kCreate));
-    inode = std::make_shared<SimInode>();
+    inode = std::make_shared<SimInode>(state_->sector_bytes);
     names.create(name, inode);
   }
   return make_sim_file(state_, std::move(inode), path, mode != OpenMode::kRead);

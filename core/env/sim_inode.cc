@@ -41,7 +41,8 @@ SectorFate pick_fate(CutMode mode, SimRandom& random) {
 
 }  // namespace
 
-SimInode::SimInode(std::vector<std::byte> durable) : durable_(std::move(durable)) {
+SimInode::SimInode(std::size_t sector_bytes, std::vector<std::byte> durable)
+    : sector_bytes_(sector_bytes), durable_(std::move(durable)) {
   grow(durable_.size());
   if (size_ > 0) std::memcpy(bytes(), durable_.data(), size_);
   dirty_sectors_.clear();
@@ -68,22 +69,22 @@ void SimInode::write(std::size_t offset, std::span<const std::byte> from) {
 }
 
 void SimInode::mark_dirty(std::size_t offset, std::size_t length) {
-  const std::size_t last = (offset + length - 1) / kSectorBytes;
-  for (std::size_t sector = offset / kSectorBytes; sector <= last; ++sector) {
+  const std::size_t last = (offset + length - 1) / sector_bytes_;
+  for (std::size_t sector = offset / sector_bytes_; sector <= last; ++sector) {
     dirty_sectors_.insert(sector);
   }
 }
 
 void SimInode::copy_sector(std::size_t sector, std::size_t length,
                            std::vector<std::byte>& image) const {
-  const std::size_t begin = sector * kSectorBytes;
+  const std::size_t begin = sector * sector_bytes_;
   const std::size_t end = std::min({begin + length, image.size(), size_});
   if (begin < end) std::memcpy(image.data() + begin, bytes() + begin, end - begin);
 }
 
 void SimInode::sync() {
   durable_.resize(size_);
-  for (const std::size_t sector : dirty_sectors_) copy_sector(sector, kSectorBytes, durable_);
+  for (const std::size_t sector : dirty_sectors_) copy_sector(sector, sector_bytes_, durable_);
   dirty_sectors_.clear();
 }
 
@@ -91,7 +92,7 @@ void SimInode::fail_sync(SimRandom& random) {
   // The size is metadata: it is journalled, and reaches the disk or waits for the next sync.
   if (random.chance(50)) durable_.resize(size_);
   for (const std::size_t sector : dirty_sectors_) {
-    if (random.chance(50)) copy_sector(sector, kSectorBytes, durable_);
+    if (random.chance(50)) copy_sector(sector, sector_bytes_, durable_);
   }
   dirty_sectors_.clear();
 }
@@ -103,8 +104,8 @@ std::vector<std::byte> SimInode::after_power_cut(SimRandom& random) const {
       mode == CutMode::kKeepAll || (mode != CutMode::kDropAll && random.chance(50));
   if (size_kept) image.resize(size_);
   for (const std::size_t sector : dirty_sectors_) {
-    const std::size_t begin = sector * kSectorBytes;
-    const std::size_t end = std::min(begin + kSectorBytes, image.size());
+    const std::size_t begin = sector * sector_bytes_;
+    const std::size_t end = std::min(begin + sector_bytes_, image.size());
     // A sector that is as it was cannot be told from one that was never written again.
     if (begin >= end || std::memcmp(image.data() + begin, bytes() + begin, end - begin) == 0) {
       continue;
@@ -113,10 +114,10 @@ std::vector<std::byte> SimInode::after_power_cut(SimRandom& random) const {
       case SectorFate::kDropped:
         break;
       case SectorFate::kKept:
-        copy_sector(sector, kSectorBytes, image);
+        copy_sector(sector, sector_bytes_, image);
         break;
       case SectorFate::kTorn:
-        copy_sector(sector, static_cast<std::size_t>(random.below(kSectorBytes)), image);
+        copy_sector(sector, static_cast<std::size_t>(random.below(sector_bytes_)), image);
         break;
       case SectorFate::kDestroyed:
         for (std::size_t i = begin; i < end; ++i) image[i] = static_cast<std::byte>(random.next());

@@ -17,13 +17,13 @@
 
 namespace spillway::core::env {
 
-inline constexpr std::size_t kSectorBytes = 512;
-
 class SimInode {
  public:
-  SimInode() = default;
+  explicit SimInode(std::size_t sector_bytes) : sector_bytes_(sector_bytes) {}
   /// A file that the disk holds with these bytes: after a power cut.
-  explicit SimInode(std::vector<std::byte> durable);
+  SimInode(std::size_t sector_bytes, std::vector<std::byte> durable);
+
+  [[nodiscard]] std::size_t sector_bytes() const { return sector_bytes_; }
 
   [[nodiscard]] std::size_t size() const { return size_; }
   [[nodiscard]] std::byte* bytes() const { return visible_.get(); }
@@ -51,6 +51,7 @@ class SimInode {
   /// Copies the first `length` bytes of a sector from the visible image into `image`.
   void copy_sector(std::size_t sector, std::size_t length, std::vector<std::byte>& image) const;
 
+  std::size_t sector_bytes_;
   std::shared_ptr<std::byte[]> visible_;
   std::size_t capacity_ = 0;
   std::size_t size_ = 0;

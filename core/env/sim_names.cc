@@ -114,7 +114,7 @@ void SimNames::cut_power(const std::vector<std::string>& volatile_roots, SimRand
   std::erase_if(durable_, [&](const auto& entry) { return is_volatile(entry.first); });
   std::erase_if(directories_, is_volatile);
   for (auto& [path, inode] : durable_) {
-    inode = std::make_shared<SimInode>(inode->after_power_cut(random));
+    inode = std::make_shared<SimInode>(inode->sector_bytes(), inode->after_power_cut(random));
   }
   visible_ = durable_;
 }

@@ -13,6 +13,7 @@ Result<void> SimEnv::State::begin_step(SimStep kind) {
   last_kind = kind;
   const auto failure = failures.find(step);
   if (failure != failures.end()) return tl::unexpected(failure->second);
+  if (broken_from && step >= *broken_from) return tl::unexpected(broken_with);
   return {};
 }
 
@@ -22,7 +23,12 @@ Result<void> SimEnv::State::begin_write(SimStep kind, SimInode& inode, std::size
   if (powered && cut_at == steps && bytes.size() > sizeof(std::uint64_t) && random.chance(50)) {
     inode.write(offset, bytes.first(static_cast<std::size_t>(random.below(bytes.size()))));
   }
-  return begin_step(kind);
+  auto step = begin_step(kind);
+  // A write that fails may have come some of its way.
+  if (!step && powered && kind == SimStep::kFileWrite && random.chance(50)) {
+    inode.write(offset, bytes.first(static_cast<std::size_t>(random.below(bytes.size()))));
+  }
+  return step;
 }
 
 Result<void> SimEnv::State::check_space(std::uint64_t more, const std::string& path) const {

@@ -33,7 +33,10 @@ struct SimEnv::State {
   SimStep last_kind = SimStep::kCreate;
   std::optional<std::uint64_t> cut_at;
   std::map<std::uint64_t, Error> failures;
+  std::optional<std::uint64_t> broken_from;
+  Error broken_with;
   bool syncs_fail = false;
+  std::size_t sector_bytes = 512;
   bool powered = true;
   std::uint64_t capacity_bytes = UINT64_MAX;
   std::uint64_t life = 0;  // counts restarts: handles of an earlier life are dead

@@ -58,6 +58,9 @@ Result<void> check_kind(const BlockHeader& header) {
     case BlockKind::seal:
       SPILLWAY_CHECKED(check_stored_size(header, 0));
       break;
+    case BlockKind::gap:
+      SPILLWAY_CHECKED(check_stored_size(header, sizeof(format::GapDeclaration)));
+      break;
     case BlockKind::schema:
     case BlockKind::dictionary:
       break;
@@ -92,6 +95,14 @@ Result<void> check_clock(std::span<const std::byte> stored) {
   std::memcpy(&reading, stored.data(), sizeof(reading));
   if (reading.certain() > 1) return broken("a clock block's 'certain' is neither 0 nor 1");
   if (!is_zero_from(*reading.reserved())) return broken("a clock block's reserved bytes are used");
+  return {};
+}
+
+Result<void> check_gap(const BlockHeader& header, std::span<const std::byte> stored) {
+  format::GapDeclaration gap;
+  std::memcpy(&gap, stored.data(), sizeof(gap));
+  if (gap.next_offset() <= header.base_offset()) return broken("a gap block names no offset");
+  if (!is_zero_from(*gap.reserved())) return broken("a gap block's reserved bytes are used");
   return {};
 }
 
@@ -144,6 +155,8 @@ Result<void> check_block(const BlockHeader& header, std::span<const std::byte> s
       return check_lane(header, stored);
     case BlockKind::clock:
       return check_clock(stored);
+    case BlockKind::gap:
+      return check_gap(header, stored);
     default:
       return {};
   }

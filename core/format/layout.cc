@@ -72,6 +72,11 @@ SPILLWAY_PIN(ClockReading, utc_ns_, 24);
 SPILLWAY_PIN(ClockReading, certain_, 32);
 SPILLWAY_PIN(ClockReading, reserved_, 33);
 
+// GapDeclaration
+SPILLWAY_PIN(GapDeclaration, next_offset_, 0);
+SPILLWAY_PIN(GapDeclaration, reason_, 8);
+SPILLWAY_PIN(GapDeclaration, reserved_, 9);
+
 // SegmentHeader
 SPILLWAY_PIN(SegmentHeader, magic_, 0);
 SPILLWAY_PIN(SegmentHeader, version_, 8);
@@ -112,6 +117,7 @@ SPILLWAY_PIN(JournalPage, boot_id_, 16);
 SPILLWAY_PIN(JournalPage, journal_, 32);
 SPILLWAY_PIN(JournalPage, next_offset_, 48);
 SPILLWAY_PIN(JournalPage, durable_offset_, 56);
+SPILLWAY_PIN(JournalPage, next_check_, 64);
 
 // CursorSlot
 SPILLWAY_PIN(CursorSlot, checksum_, 0);

@@ -9,11 +9,13 @@ namespace spillway::core {
 
 namespace {
 
-/// Magic, version, header size and the checksum itself stand before what the checksum covers.
-constexpr std::size_t kUncheckedBytes = 24;
+constexpr std::size_t kChecksumAt = 16;
+constexpr std::size_t kChecksumBytes = sizeof(std::uint64_t);
 
+/// Of all that stands around the checksum: magic, version and header size, too.
 std::uint64_t checksum_of(const format::SegmentHeader& header) {
-  return xxh3(bytes_of(header).subspan(kUncheckedBytes), 0);
+  const std::span<const std::byte> bytes = bytes_of(header);
+  return xxh3(bytes.first(kChecksumAt), bytes.subspan(kChecksumAt + kChecksumBytes), 0);
 }
 
 }  // namespace
@@ -36,12 +38,13 @@ void seal_segment_header(format::SegmentHeader& header) {
 }
 
 Result<void> check_segment_header(const format::SegmentHeader& header, std::uint64_t file_size) {
+  // The checksum before the version: a rotten bit of the version is damage, a newer version has sealed its own.
+  if (header.magic() == kSegmentMagic && header.checksum() != checksum_of(header)) {
+    return broken("the segment header's checksum does not fit its bytes");
+  }
   SPILLWAY_CHECKED(check_magic(header.magic(), kSegmentMagic, header.version(), "the segment"));
   if (header.header_size() != kSegmentHeaderBytes) {
     return broken("the segment's header size is not 4096");
-  }
-  if (header.checksum() != checksum_of(header)) {
-    return broken("the segment header's checksum does not fit its bytes");
   }
   const std::uint64_t size = header.segment_size();
   if (size % kPageBytes != 0 || size <= kSegmentHeaderBytes) {

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "core/format/checksum.h"
@@ -21,6 +22,7 @@ constexpr std::size_t kDurableChecksumAt = 72;
 constexpr std::size_t kSuspectAt = 12;
 constexpr std::size_t kJournalNextAt = 48;
 constexpr std::size_t kJournalDurableAt = 56;
+constexpr std::size_t kJournalCheckAt = 64;
 
 template <typename T>
 T copy_of(const env::Mapping& map) {
@@ -108,6 +110,7 @@ Result<std::unique_ptr<JournalFile>> JournalFile::open(env::Env& env, const std:
   if (page.magic() == kJournalMagic && page.version() == kFormatVersion &&
       uuid_of(*page.boot_id()) == env.boot_id()) {
     file->found_ = page;
+    file->found_->mutate_next_offset(std::min(page.next_offset(), ~page.next_check()));
   }
   return file;
 }
@@ -121,10 +124,14 @@ void JournalFile::begin(env::Env& env, const Uuid& journal, std::uint64_t next_o
   set_uuid(*page.mutable_journal(), journal);
   page.mutate_next_offset(next_offset);
   page.mutate_durable_offset(durable_offset);
+  page.mutate_next_check(~next_offset);
   map_->write(0, bytes_of(page));
 }
 
-void JournalFile::set_next(std::uint64_t offset) { map_->store_release(kJournalNextAt, offset); }
+void JournalFile::set_next(std::uint64_t offset) {
+  map_->store_release(kJournalCheckAt, ~offset);
+  map_->store_release(kJournalNextAt, offset);
+}
 void JournalFile::set_durable(std::uint64_t offset) {
   map_->store_release(kJournalDurableAt, offset);
 }

@@ -7,6 +7,9 @@ namespace spillway::core {
 
 inline constexpr const char* kSpareName = "spare.spill";
 inline constexpr const char* kRollName = "roll.spill";
+inline constexpr const char* kRepairName = "repair.spill";
+inline constexpr const char* kDamagedSuffix = ".damaged";
+inline constexpr const char* kGuardName = "at-work";
 inline constexpr const char* kLockName = "lock";
 inline constexpr const char* kControlName = "control";
 inline constexpr const char* kGapsName = "gaps";

@@ -5,6 +5,7 @@
 
 #include "core/spill/paths.h"
 #include "core/spill/stream_listing.h"
+#include "spillway/core/crash_guard.h"
 
 namespace spillway::core {
 
@@ -40,7 +41,8 @@ bool is_recorded(const GapTable& gaps, std::uint64_t first, std::uint64_t next) 
 
 /// True if the segment before the newest, as far as it is on the disk, does not reach it: nothing in
 /// the newest was power-safe then.
-Result<bool> is_behind_a_hole(env::Env& env, const FoundStream& found, const GapTable& gaps) {
+Result<bool> is_behind_a_hole(env::Env& env, const FoundStream& found, const GapTable& gaps,
+                              CrashGuard& guard) {
   if (found.segments.size() < 2) return false;
   const SegmentInfo& newest = found.segments.back();
   const SegmentInfo& before = found.segments[found.segments.size() - 2];
@@ -52,6 +54,7 @@ Result<bool> is_behind_a_hole(env::Env& env, const FoundStream& found, const Gap
   }
   // Another unreadable header is damage, which takes nothing from the newest.
   if (!before.readable) return before.never_begun;
+  guard.begin(before.path);
   SPILLWAY_TRY(end, end_of_segment(env, before));
   return end < newest.base_offset && !is_recorded(gaps, end, newest.base_offset);
 }
@@ -81,19 +84,41 @@ Result<void> drop_newest(env::Env& env, const std::string& directory, FoundStrea
   return {};
 }
 
+/// The segment that has killed three agents in a row, if there is one.
+Result<void> set_deadly_aside(env::Env& env, const std::string& directory, FoundStream& found,
+                              const CrashGuard& guard, GapTable& gaps) {
+  auto& segments = found.segments;
+  const auto deadly = std::find_if(segments.begin(), segments.end(), [&](const SegmentInfo& info) {
+    return guard.is_deadly(info.path);
+  });
+  if (deadly == segments.end()) return {};
+  deadly->problem = "three agents in a row have died reading it";
+  if (deadly + 1 == segments.end()) return drop_newest(env, directory, found, true);
+  const auto index = static_cast<std::size_t>(deadly - segments.begin());
+  const Gap lost{deadly->base_offset, end_limit(segments, index), format::GapReason::damage,
+                 env.utc_ns()};
+  SPILLWAY_CHECKED(gaps.record(lost));
+  found.damage = deadly->path + ": " + deadly->problem;
+  SPILLWAY_CHECKED(env.rename(deadly->path, deadly->path + kDamagedSuffix));
+  SPILLWAY_CHECKED(env.sync_directory(directory));
+  segments.erase(deadly);
+  return {};
+}
+
 /// Until the newest segment is one that counts.
 Result<void> drop_newest_that_do_not_count(env::Env& env, const std::string& directory,
                                            FoundStream& found, const JournalFile& page,
-                                           const GapTable& gaps) {
+                                           const GapTable& gaps, CrashGuard& guard) {
   while (!found.segments.empty()) {
     const SegmentInfo& newest = found.segments.back();
+    guard.begin(newest.path);
     bool unwritten = newest.never_begun;
     if (!unwritten && !newest.readable) {
       SPILLWAY_TRY(blank, is_blank_at(env, newest, kSegmentHeaderBytes));
       unwritten = blank;
     }
     if (!unwritten && !is_of_this_boot(found, page)) {
-      SPILLWAY_TRY(behind_a_hole, is_behind_a_hole(env, found, gaps));
+      SPILLWAY_TRY(behind_a_hole, is_behind_a_hole(env, found, gaps, guard));
       unwritten = behind_a_hole;
     }
     if (!unwritten && newest.readable) return {};
@@ -131,6 +156,23 @@ Result<bool> scan_segment(env::Env& env, FoundStream& found, std::size_t index) 
   return any_data;
 }
 
+Result<FoundStream> search(env::Env& env, const std::string& directory, const JournalFile& page,
+                           GapTable& gaps, CrashGuard& guard) {
+  FoundStream found;
+  SPILLWAY_TRY(segments, list_segments(env, directory));
+  found.segments = std::move(segments);
+  if (!found.segments.empty()) found.next_sequence = found.segments.back().sequence + 1;
+  SPILLWAY_CHECKED(set_deadly_aside(env, directory, found, guard, gaps));
+  SPILLWAY_CHECKED(drop_newest_that_do_not_count(env, directory, found, page, gaps, guard));
+  for (std::size_t index = found.segments.size(); index-- > 0;) {
+    if (!found.segments[index].readable) continue;
+    guard.begin(found.segments[index].path);
+    SPILLWAY_TRY(any_data, scan_segment(env, found, index));
+    if (any_data) break;
+  }
+  return found;
+}
+
 }  // namespace
 
 Result<void> refuse_newer_segments(env::Env& env, const StreamOptions& options) {
@@ -140,17 +182,10 @@ Result<void> refuse_newer_segments(env::Env& env, const StreamOptions& options) 
 }
 
 Result<FoundStream> find_stream(env::Env& env, const std::string& directory,
-                                const JournalFile& page, const GapTable& gaps) {
-  FoundStream found;
-  SPILLWAY_TRY(segments, list_segments(env, directory));
-  found.segments = std::move(segments);
-  if (!found.segments.empty()) found.next_sequence = found.segments.back().sequence + 1;
-  SPILLWAY_CHECKED(drop_newest_that_do_not_count(env, directory, found, page, gaps));
-  for (std::size_t index = found.segments.size(); index-- > 0;) {
-    if (!found.segments[index].readable) continue;
-    SPILLWAY_TRY(any_data, scan_segment(env, found, index));
-    if (any_data) break;
-  }
+                                const JournalFile& page, GapTable& gaps) {
+  CrashGuard guard(env, join(directory, kGuardName));
+  auto found = search(env, directory, page, gaps, guard);
+  guard.done();
   return found;
 }
 

@@ -13,6 +13,9 @@
 // After a power cut the newest segment may be there, in parts, without the end of the one before it:
 // a roll waits for no disk. Nothing in it was power-safe then, and it is removed: the stream ends
 // before the hole. It counts as soon as one block in it says that all earlier segments were safe.
+//
+// A segment in which three agents of this boot have died in a row is set aside, too, wherever it
+// stands (CrashGuard).
 #pragma once
 
 #include <string>
@@ -46,7 +49,7 @@ struct FoundStream {
 [[nodiscard]] Result<void> refuse_newer_segments(env::Env& env, const StreamOptions& options);
 /// `page`: in the journal that it names everything written is there, for no power was cut since.
 [[nodiscard]] Result<FoundStream> find_stream(env::Env& env, const std::string& directory,
-                                              const JournalFile& page, const GapTable& gaps);
+                                              const JournalFile& page, GapTable& gaps);
 
 struct JournalDecision {
   bool goes_on = false;

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <limits>
 
+#include "core/spill/heal.h"
 #include "core/spill/paths.h"
 
 namespace spillway::core {
@@ -42,6 +43,14 @@ Result<bool> inspect(env::Env& env, SegmentInfo& info) {
   }
   if (!valid) {
     info.problem = valid.error().message;
+    const auto healed = heal_segment_header(info.header, info.bytes);
+    info.healed = healed && healed->segment_sequence() == info.sequence &&
+                  healed->base_offset() == info.base_offset;
+    if (info.healed) {
+      info.header = *healed;
+      info.readable = true;
+      info.problem = "one bit of its header has flipped; nothing in it is lost";
+    }
   } else if (info.header.segment_sequence() != info.sequence ||
              info.header.base_offset() != info.base_offset) {
     info.problem = "its name and its header disagree";

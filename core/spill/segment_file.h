@@ -2,9 +2,10 @@
 //
 // Any thread. Shared by the writer's recovery, the reader and verify.
 //
-// A segment file is readable if and only if its header is valid (check_segment_header) and sequence
-// and base offset in its name are those of its header. Anything else under such a name is
-// unreadable: its name still tells from which offset on the segment before it no longer counts.
+// A segment file is readable if and only if its header is valid (check_segment_header), or is once
+// one flipped bit is flipped back (heal.h), and sequence and base offset in its name are those of its
+// header. Anything else under such a name is unreadable: its name still tells from which offset on
+// the segment before it no longer counts.
 #pragma once
 
 #include <optional>
@@ -23,7 +24,8 @@ struct SegmentInfo {
   std::uint64_t base_offset = 0;  // from the name
   std::uint64_t bytes = 0;        // the file's size
   bool readable = false;
-  std::string problem;  // why it is unreadable
+  bool healed = false;  // one bit of the header on the disk is wrong; `header` is right
+  std::string problem;  // why it is unreadable, or what was healed
   bool never_begun =
       false;  // unreadable because its header never reached the disk: a roll cut short
   format::SegmentHeader header;

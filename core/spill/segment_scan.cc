@@ -5,6 +5,13 @@
 
 namespace spillway::core {
 
+std::uint64_t ScannedBlock::next_offset() const {
+  if (kind() != format::BlockKind::gap) return header.base_offset() + header.count();
+  format::GapDeclaration gap;
+  std::memcpy(&gap, stored.data(), sizeof(gap));
+  return gap.next_offset();
+}
+
 void SegmentScan::resume_at(std::uint64_t position, std::uint64_t expected_offset) {
   position_ = position;
   expected_ = expected_offset;
@@ -40,10 +47,7 @@ Result<std::optional<ScannedBlock>> SegmentScan::try_at(std::uint64_t position,
   block.stored = whole.subspan(kBlockHeaderBytes);
   auto valid = check_block(block.header, block.stored, salt_, expected_);
   if (!valid) return none(std::move(valid).error().message);
-  const bool counted = block.header.count() > 0;
-  if (counted ? expected_ + block.header.count() > limit_ : expected_ > limit_) {
-    return none("a later segment takes its place");
-  }
+  if (block.next_offset() > limit_) return none("a later segment takes its place");
   if (!is_known_lane(block)) return none("a data block's lane was not declared before it");
   return std::optional<ScannedBlock>(block);
 }
@@ -62,7 +66,7 @@ Result<std::optional<ScannedBlock>> SegmentScan::next(ByteSource& source) {
   position_ =
       block->position +
       round_up(kBlockHeaderBytes + std::uint64_t{block->header.stored_size()}, kBlockAlignment);
-  expected_ += block->header.count();
+  expected_ = block->next_offset();
   sealed_ = block->kind() == format::BlockKind::seal;
   return block;
 }

@@ -8,14 +8,14 @@
 //     segment, its header's rules and its checksum under the segment's salt hold, its base offset
 //     is the expected one, its content holds (check_block), and, if it is data, its lane was
 //     declared by a lane block before it in this segment.
-//  3. After a valid block of n stored bytes the walk goes on at p + round_up(64 + n, 64), and a
-//     data block moves the expected offset on by its count.
+//  3. After a valid block of n stored bytes the walk goes on at p + round_up(64 + n, 64); a data
+//     block moves the expected offset on by its count, a gap block to the offset that it names.
 //  4. If no valid block stands at p and p is not a multiple of 4096, the walk tries once at the
 //     next multiple of 4096 (the writer goes on there after each sync). If there is none either,
 //     the segment ends here.
 //  5. A valid seal block ends the segment for good.
-//  6. A later segment overrides: a data block that reaches beyond the limit (end_limit) does not
-//     count, nor does any block whose base offset is above it.
+//  6. A later segment overrides: a data or gap block that reaches beyond the limit (end_limit) does
+//     not count, nor does any block whose base offset is above it.
 #pragma once
 
 #include <limits>
@@ -36,6 +36,8 @@ struct ScannedBlock {
   [[nodiscard]] format::BlockKind kind() const {
     return static_cast<format::BlockKind>(header.kind());
   }
+  /// The offset of the record that follows this block.
+  [[nodiscard]] std::uint64_t next_offset() const;
 };
 
 class SegmentScan {

@@ -127,6 +127,7 @@ class StreamImpl final : public Stream {
 
   // stream_retention.cc
   Result<void> make_disk_room(std::uint64_t bytes);
+  Result<void> free_acknowledged();
   Result<void> drop_oldest();
   Result<void> remove_oldest();
   Result<bool> is_acknowledged(const std::string& uplink, std::size_t index);

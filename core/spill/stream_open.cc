@@ -55,8 +55,10 @@ Result<void> StreamImpl::open_files() {
 
 /// A spare left by the writer before is as good as a new one, if it is whole.
 Result<void> StreamImpl::settle_spare() {
-  SPILLWAY_TRY(rest, env_.exists(path_of(kRollName)));
-  if (rest) SPILLWAY_CHECKED(env_.remove(path_of(kRollName)));
+  for (const char* name : {kRollName, kRepairName}) {
+    SPILLWAY_TRY(rest, env_.exists(path_of(name)));
+    if (rest) SPILLWAY_CHECKED(env_.remove(path_of(name)));
+  }
   const std::string path = path_of(kSpareName);
   SPILLWAY_TRY(there, env_.exists(path));
   if (!there) return {};
@@ -82,6 +84,7 @@ Result<void> StreamImpl::start() {
   next_sequence_ = found.next_sequence;
   recovery_.blocks_scanned = found.blocks_scanned;
   recovery_.reason = decision.reason;
+  recovery_.set_aside = found.damage;
   if (lanes_head_bytes() > head_bytes_max()) {
     return fail(ErrorCode::kInvalidArgument,
                 what() + std::to_string(lanes_.all().size()) +
@@ -103,7 +106,7 @@ Result<void> StreamImpl::go_on(const FoundStream& found, const JournalDecision& 
   active_ = segment;
   unsynced_.push_back({active_, active_->tail(), next_offset_, true});
   // A head that is owed must fit, too: starts without a record in between each write one.
-  const std::uint64_t room = std::max<std::uint64_t>(kPageBytes, head_bytes() + block_bytes(0));
+  const std::uint64_t room = head_bytes() + kPageBytes;
   if (found.sealed || active_->tail() + room > info.bytes) active_->mark_sealed();
   // Killed between the segment's name and its head: the head is still owed, or no data block in it would count.
   if (!active_->sealed() && next_offset_ == info.base_offset) {

@@ -58,6 +58,7 @@ class FileStreamReader final : public StreamReader {
   Result<bool> leave();
   [[nodiscard]] std::optional<std::size_t> choose() const;
   [[nodiscard]] bool directory_may_have_changed();
+  Result<void> lay_ready(const ScannedBlock& gap);
   [[nodiscard]] bool skips(const ScannedBlock& block) const;
   Block take(const ScannedBlock& block);
 
@@ -157,6 +158,15 @@ Result<bool> FileStreamReader::leave() {
   return true;
 }
 
+/// What a repair could not read.
+Result<void> FileStreamReader::lay_ready(const ScannedBlock& gap) {
+  if (gap.next_offset() <= position_) return {};
+  SPILLWAY_TRY(missing, missing_between(env_, directory_, position_, gap.next_offset(),
+                                        segments_.front().base_offset));
+  pending_.assign(missing.begin(), missing.end());
+  return {};
+}
+
 bool FileStreamReader::skips(const ScannedBlock& block) const {
   if (block.kind() == format::BlockKind::seal) return true;
   return block.kind() == format::BlockKind::data &&
@@ -198,6 +208,10 @@ Result<std::optional<StreamItem>> FileStreamReader::next() {
       open_->window.refresh();
       SPILLWAY_TRY(fresh, open_->scan.next(open_->window));
       block = fresh;
+    }
+    if (block && block->kind() == format::BlockKind::gap) {
+      SPILLWAY_CHECKED(lay_ready(*block));
+      continue;
     }
     if (block && skips(*block)) continue;
     if (block) return std::optional<StreamItem>(take(*block));

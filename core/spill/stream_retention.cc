@@ -30,7 +30,7 @@ Result<void> StreamImpl::make_disk_room(std::uint64_t bytes) {
     return has_spare(bytes) || held_bytes() + bytes <= options_.max_bytes;
   };
   if (has_room()) return {};
-  SPILLWAY_CHECKED(collect());
+  SPILLWAY_CHECKED(free_acknowledged());
   while (!has_room()) {
     if (spare_ == Spare::kReady) {
       SPILLWAY_CHECKED(discard_spare());
@@ -103,6 +103,11 @@ Result<void> StreamImpl::collect() {
   if (!failure_.empty()) {
     if (auto rewritten = rewrite_unsynced(); !rewritten) return fail(ErrorCode::kIo, failure_);
   }
+  return free_acknowledged();
+}
+
+/// The part of collect() that a rewrite, too, makes room by.
+Result<void> StreamImpl::free_acknowledged() {
   if (options_.uplinks.empty()) return {};
   while (segments_.size() > 1) {
     for (const std::string& uplink : options_.uplinks) {

@@ -58,8 +58,10 @@ Result<void> Verification::check_segment(std::size_t index) {
   segment.readable = info.readable;
   segment.problem = info.problem;
   if (!info.readable) {
-    const std::uint64_t next = limit == kNoLimit ? info.base_offset : limit;
-    if (next == info.base_offset || !is_recorded(info.base_offset, next)) {
+    const bool newest = limit == kNoLimit;
+    const std::uint64_t next = newest ? info.base_offset : std::max(limit, info.base_offset);
+    // A roll that was cut short lost nothing, nor does one that a later segment overrides whole.
+    if (newest ? !info.never_begun : !is_recorded(info.base_offset, next)) {
       report_.damages.push_back({info.path, 0, info.base_offset, next, info.problem, 0, 0});
     }
     report_.segments.push_back(std::move(segment));
@@ -79,6 +81,10 @@ Result<void> Verification::check_segment(std::size_t index) {
   }
   SPILLWAY_TRY(still_held, env_.exists(info.path));
   if (!still_held) return {};  // freed and recycled under our eyes
+  if (info.healed) {
+    report_.damages.push_back({info.path, 0, info.base_offset, info.base_offset, info.problem});
+    report_.damages.back().nothing_lost = true;
+  }
   segment.next_offset = scan.next_offset();
   segment.used_bytes = scan.position();
   segment.sealed = scan.sealed();

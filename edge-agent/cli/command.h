@@ -25,6 +25,7 @@ void add_tail_command(CLI::App& app, int& exit_code);
 void add_status_command(CLI::App& app, int& exit_code);
 void add_verify_command(CLI::App& app, int& exit_code);
 void add_plan_command(CLI::App& app, int& exit_code);
+void add_torture_command(CLI::App& app, int& exit_code);
 void add_config_command(CLI::App& app, int& exit_code);
 
 /// "spillway: MESSAGE" on standard error; returns the exit code that fits.

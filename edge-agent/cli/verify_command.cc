@@ -1,10 +1,15 @@
-// spillway verify: checks every block of a spill, and lists damage and gaps exactly.
+// spillway verify: checks every block of a spill, lists damage and gaps exactly, and repairs it if
+// asked to.
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <boost/json.hpp>
 #include <filesystem>
 #include <iostream>
 
 #include "edge-agent/cli/command.h"
 #include "spillway/core/env/posix_env.h"
+#include "spillway/core/repair.h"
 #include "spillway/core/verify.h"
 
 namespace spillway::cli {
@@ -12,9 +17,17 @@ namespace {
 
 namespace json = boost::json;
 
+struct Wishes {
+  std::string directory;
+  bool as_json = false;
+  bool repair = false;
+  core::RepairOptions options;
+};
+
 struct StreamReport {
   std::string directory;
-  core::VerifyReport report;
+  core::VerifyReport report;  // after the repair, if there was one
+  std::optional<core::RepairReport> repair;
 };
 
 bool holds_segments(const std::string& directory) {
@@ -42,6 +55,31 @@ core::Result<std::vector<std::string>> streams_in(const std::string& directory) 
   return found;
 }
 
+json::array describe(const std::vector<core::Gap>& gaps) {
+  json::array entries;
+  for (const auto& gap : gaps) {
+    entries.push_back({{"first_offset", gap.first_offset},
+                       {"next_offset", gap.next_offset},
+                       {"count", gap.count()},
+                       {"reason", core::name_of(gap.reason)}});
+  }
+  return entries;
+}
+
+json::array describe(const core::RepairReport& repair) {
+  json::array entries;
+  for (const auto& segment : repair.segments) {
+    entries.push_back({{"path", segment.path},
+                       {"kept_as", segment.kept_as},
+                       {"rewritten", segment.rewritten},
+                       {"records", segment.records},
+                       {"records_salvaged", segment.records_salvaged},
+                       {"blocks_healed", segment.blocks_healed},
+                       {"lost", describe(segment.lost)}});
+  }
+  return entries;
+}
+
 json::object describe(const StreamReport& stream) {
   const auto& report = stream.report;
   json::array segments;
@@ -64,19 +102,46 @@ json::object describe(const StreamReport& stream) {
                        {"first_offset", damage.first_offset},
                        {"next_offset", damage.next_offset},
                        {"reason", damage.reason},
+                       {"nothing_lost", damage.nothing_lost},
                        {"records_behind", damage.records_behind}});
   }
-  json::array gaps;
-  for (const auto& gap : report.gaps) {
-    gaps.push_back({{"first_offset", gap.first_offset},
-                    {"next_offset", gap.next_offset},
-                    {"count", gap.count()},
-                    {"reason", core::name_of(gap.reason)}});
+  json::object document{{"directory", stream.directory},   {"ok", report.ok()},
+                        {"records", report.records},       {"blocks", report.blocks},
+                        {"segments", std::move(segments)}, {"damages", std::move(damages)},
+                        {"gaps", describe(report.gaps)}};
+  if (stream.repair) document["repaired"] = describe(*stream.repair);
+  return document;
+}
+
+void print_damage(const core::Damage& damage) {
+  std::cout << "  damage: " << damage.path << " at byte " << damage.position << ": "
+            << damage.reason;
+  if (damage.next_offset > damage.first_offset) {
+    std::cout << "; offsets " << damage.first_offset << ".." << damage.next_offset << " are lost";
+  } else if (!damage.nothing_lost) {
+    std::cout << "; how much is lost is not known";
   }
-  return {{"directory", stream.directory},   {"ok", report.ok()},
-          {"records", report.records},       {"blocks", report.blocks},
-          {"segments", std::move(segments)}, {"damages", std::move(damages)},
-          {"gaps", std::move(gaps)}};
+  if (damage.records_behind != 0) {
+    std::cout << "; " << damage.records_behind
+              << " good records stand behind it, which --repair salvages";
+  }
+  std::cout << '\n';
+}
+
+void print_repair(const core::RepairReport& repair) {
+  for (const auto& damage : repair.before.damages) print_damage(damage);
+  for (const auto& segment : repair.segments) {
+    std::cout << "  repaired: " << segment.path << ": " << segment.records
+              << " records are readable, " << segment.records_salvaged << " of them again";
+    if (segment.blocks_healed != 0) {
+      std::cout << "; " << segment.blocks_healed << " blocks had one flipped bit";
+    }
+    for (const auto& gap : segment.lost) {
+      std::cout << "; offsets " << gap.first_offset << ".." << gap.next_offset << " are lost";
+    }
+    if (!segment.kept_as.empty()) std::cout << "; the damaged file is now " << segment.kept_as;
+    std::cout << '\n';
+  }
 }
 
 void print_text(const StreamReport& stream) {
@@ -87,42 +152,53 @@ void print_text(const StreamReport& stream) {
   for (const auto& segment : report.segments) {
     if (!segment.readable) std::cout << "  " << segment.path << ": " << segment.problem << '\n';
   }
-  for (const auto& damage : report.damages) {
-    std::cout << "  damage: " << damage.path << " at byte " << damage.position << ": "
-              << damage.reason << "; ";
-    if (damage.next_offset > damage.first_offset) {
-      std::cout << "offsets " << damage.first_offset << ".." << damage.next_offset << " are lost";
-    } else {
-      std::cout << "how much is lost is not known";
-    }
-    if (damage.records_behind != 0) {
-      std::cout << "; " << damage.records_behind << " good records stand behind it";
-    }
-    std::cout << '\n';
-  }
+  if (stream.repair) print_repair(*stream.repair);
+  for (const auto& damage : report.damages) print_damage(damage);
   for (const auto& gap : report.gaps) {
     std::cout << "  gap: offsets " << gap.first_offset << ".." << gap.next_offset << ", "
               << gap.count() << " records dropped (" << core::name_of(gap.reason) << ")\n";
   }
 }
 
-int run_verify(const std::string& directory, bool as_json) {
-  const auto streams = streams_in(directory);
+/// Files made by another user could not be written by the agent afterwards.
+core::Result<void> check_owner(const std::string& directory) {
+  struct stat facts {};
+  if (::stat(directory.c_str(), &facts) != 0 || facts.st_uid == ::geteuid()) return {};
+  return core::fail(core::ErrorCode::kPermission,
+                    "repairing " + directory + ": it belongs to user " +
+                        std::to_string(facts.st_uid) + ": run this as that user, or the agent " +
+                        "could not write what is made here");
+}
+
+core::Result<StreamReport> look_at(const std::string& directory, const Wishes& wishes) {
+  auto& env = core::env::posix_env();
+  if (!wishes.repair) {
+    SPILLWAY_TRY(verified, core::verify_stream(env, directory));
+    return StreamReport{directory, std::move(verified), std::nullopt};
+  }
+  SPILLWAY_CHECKED(check_owner(directory));
+  SPILLWAY_TRY(repaired, core::repair_stream(env, directory, wishes.options));
+  StreamReport stream{directory, repaired.after, std::nullopt};
+  stream.repair = std::move(repaired);
+  return stream;
+}
+
+int run_verify(const Wishes& wishes) {
+  const auto streams = streams_in(wishes.directory);
   if (!streams) return report(streams.error());
   bool good = true;
   json::array documents;
   for (const auto& path : *streams) {
-    auto verified = core::verify_stream(core::env::posix_env(), path);
-    if (!verified) return report(verified.error());
-    const StreamReport stream{path, std::move(*verified)};
-    good = good && stream.report.ok();
-    if (as_json) {
-      documents.push_back(describe(stream));
+    const auto stream = look_at(path, wishes);
+    if (!stream) return report(stream.error());
+    good = good && stream->report.ok();
+    if (wishes.as_json) {
+      documents.push_back(describe(*stream));
     } else {
-      print_text(stream);
+      print_text(*stream);
     }
   }
-  if (as_json) {
+  if (wishes.as_json) {
     std::cout << json::serialize(json::object{{"ok", good}, {"streams", std::move(documents)}})
               << '\n';
   }
@@ -134,12 +210,18 @@ int run_verify(const std::string& directory, bool as_json) {
 void add_verify_command(CLI::App& app, int& exit_code) {
   auto* command = app.add_subcommand(
       "verify", "Check every block of a spill; list damage and gaps; exit code 1 if it is damaged");
-  auto directory = std::make_shared<std::string>();
-  auto as_json = std::make_shared<bool>(false);
-  command->add_option("directory", *directory, "a spill directory, or one stream's")->required();
-  command->add_flag("--json", *as_json, "report as JSON");
-  command->callback(
-      [directory, as_json, &exit_code] { exit_code = run_verify(*directory, *as_json); });
+  auto wishes = std::make_shared<Wishes>();
+  command->add_option("directory", wishes->directory, "a spill directory, or one stream's")
+      ->required();
+  command->add_flag("--json", wishes->as_json, "report as JSON");
+  auto* repair = command->add_flag("--repair", wishes->repair,
+                                   "make what can be salvaged readable again, and write down what "
+                                   "is lost; exit code 0 if all is good then");
+  command
+      ->add_flag("--remove-damaged", wishes->options.remove_damaged,
+                 "with --repair: do not keep the damaged files as *.damaged")
+      ->needs(repair);
+  command->callback([wishes, &exit_code] { exit_code = run_verify(*wishes); });
 }
 
 }  // namespace spillway::cli

@@ -105,6 +105,9 @@ core::Result<void> Agent::open_streams(const core::Config& config) {
     spdlog::info("stream {}: offsets {}..{}, journal {}{}{}", stream.name, opened->oldest_offset(),
                  opened->next_offset(), opened->journal().text(),
                  recovery.reason.empty() ? "" : "; ", recovery.reason);
+    if (!recovery.set_aside.empty()) {
+      spdlog::error("stream {}: set aside as *.damaged: {}", stream.name, recovery.set_aside);
+    }
     streams_.push_back(std::move(opened));
   }
   return {};
@@ -122,6 +125,8 @@ void Agent::start_drain(const core::Config& config) {
   options.lane_bytes_per_user_max = config.gateway.lane_bytes_per_user_max;
   options.boot_id = facts_.boot_id;
   options.log = log_event;
+  options.env = &env_;
+  options.guard_path = facts_.queue_dir + "/at-work";
   drain_ = std::make_unique<Drain>(*source_, std::move(setups), std::move(options));
   worker_ = std::make_unique<Worker>(streams_.size() * kOrdersPerStreamMax + kFlashStoresMax);
   const auto stored = core::env::read_file(env_, facts_.spill_dir + kFlashFile, kFlashFileBytesMax);

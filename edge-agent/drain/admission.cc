@@ -18,14 +18,21 @@ void Drain::admit(const Now& now) {
   const std::set<std::string> present(paths->begin(), paths->end());
   std::erase_if(ignored_, [&present](const auto& entry) { return !present.contains(entry.first); });
   scan_again_at_ns_ = 0;
+  std::optional<core::CrashGuard> guard;
   for (const auto& path : *paths) {
     if (lanes_.has_path(path)) continue;
     if (const auto known = ignored_.find(path); known != ignored_.end()) {
       const std::uint64_t retry_at = known->second.retry_at_ns;
       if (retry_at == 0 || now.boottime_ns < retry_at) continue;
     }
-    admit_one(path, now);
+    if (options_.env == nullptr) {
+      admit_one(path, now);
+      continue;
+    }
+    if (!guard) guard.emplace(*options_.env, options_.guard_path);
+    admit_guarded(path, *guard, now);
   }
+  if (guard) guard->done();
   for (const auto& [path, entry] : ignored_) {
     if (entry.retry_at_ns == 0) continue;
     scan_again_at_ns_ =
@@ -33,6 +40,15 @@ void Drain::admit(const Now& now) {
   }
   if (!scanned_) forget_vanished_lanes();
   scanned_ = true;
+}
+
+void Drain::admit_guarded(const std::string& path, core::CrashGuard& guard, const Now& now) {
+  if (guard.is_deadly(path)) {
+    quarantine(path, "three agents in a row have died when they took it up");
+    return;
+  }
+  guard.begin(path);
+  admit_one(path, now);
 }
 
 void Drain::admit_one(const std::string& path, const Now& now) {

@@ -38,6 +38,7 @@
 #include "edge-agent/drain/lane_source.h"
 #include "edge-agent/drain/lane_table.h"
 #include "edge-agent/drain/order.h"
+#include "spillway/core/crash_guard.h"
 #include "spillway/core/stream.h"
 
 namespace spillway::agent {
@@ -70,6 +71,9 @@ struct DrainOptions {
   std::uint64_t lanes_per_user_max = 1024;
   std::uint64_t lane_bytes_per_user_max = 256ULL << 20;
   core::Uuid boot_id;
+  // Names the lane that is being admitted, for the agent that comes after a crash in it.
+  core::env::Env* env = nullptr;
+  std::string guard_path;
   std::function<void(Severity, const std::string&)> log = [](Severity, const std::string&) {};
 };
 
@@ -139,6 +143,7 @@ class Drain {
 
   // admission.cc: lanes come
   void admit(const Now& now);
+  void admit_guarded(const std::string& path, core::CrashGuard& guard, const Now& now);
   void admit_one(const std::string& path, const Now& now);
   void ignore(const std::string& path, std::string reason, std::uint64_t retry_at_ns);
   [[nodiscard]] bool within_limits(const std::string& path, const LaneFileFacts& facts,

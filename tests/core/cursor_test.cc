@@ -88,5 +88,25 @@ TEST(CursorTest, AnyFlippedBitOfTheNewestSlotLeavesTheOneBefore) {
   }
 }
 
+TEST(CursorTest, WhatAKilledUplinkLeftUnsyncedCostsNothingThatWasSynced) {
+  for (std::uint64_t seed = 1; seed <= 200; ++seed) {
+    env::SimEnv env(seed);
+    value_of(env.make_directories("/spill"));
+    auto cursor = value_of(Cursor::open(env, kPath));
+    value_of(cursor->advance(at(10)));
+    value_of(cursor->sync());
+    value_of(cursor->advance(at(20)));
+    env.restart_after_kill();
+    // The next one loses the power in its first write.
+    cursor = value_of(Cursor::open(env, kPath));
+    value_of(cursor->advance(at(30)));
+    cursor.reset();
+    env.restart_after_power_cut();
+    const auto position = value_of(Cursor::load(env, kPath));
+    ASSERT_TRUE(position) << "seed " << seed;
+    EXPECT_GE(position->next_offset, 10U) << "seed " << seed;
+  }
+}
+
 }  // namespace
 }  // namespace spillway::core

@@ -186,7 +186,7 @@ TEST(Block, broken_rule_is_rejected_though_the_checksum_fits) {
       {"stored size", data_block(), [](BlockHeader& h) { h.mutate_stored_size(16); }},
       {"offset", data_block(), [](BlockHeader& h) { h.mutate_base_offset(1001); }},
       {"kind 0", data_block(), [](BlockHeader& h) { h.mutate_kind(0); }},
-      {"kind 7", data_block(), [](BlockHeader& h) { h.mutate_kind(7); }},
+      {"kind 8", data_block(), [](BlockHeader& h) { h.mutate_kind(8); }},
       {"lane's count", lane_block(), [](BlockHeader& h) { h.mutate_count(1); }},
       {"another lane", lane_block(), [](BlockHeader& h) { h.mutate_lane_id(78); }},
       {"clock's size", block_of(BlockKind::clock, Bytes(41), 0, 1000), [](BlockHeader&) {}},
@@ -259,7 +259,9 @@ TEST(SegmentHeader, any_single_flipped_bit_is_rejected) {
   for (std::size_t bit = 0; bit < bytes.size() * 8; ++bit) {
     const auto mask = static_cast<std::byte>(1U << (bit % 8));
     bytes[bit / 8] ^= mask;
-    ASSERT_FALSE(check_segment_header(header, 65536).has_value()) << "bit " << bit;
+    const auto refused = check_segment_header(header, 65536);
+    ASSERT_FALSE(refused.has_value()) << "bit " << bit;
+    ASSERT_EQ(refused.error().code, ErrorCode::kCorrupt) << "bit " << bit;
     bytes[bit / 8] ^= mask;
   }
 }
@@ -267,6 +269,9 @@ TEST(SegmentHeader, any_single_flipped_bit_is_rejected) {
 TEST(SegmentHeader, newer_version_is_told_from_damage) {
   format::SegmentHeader header = segment_header();
   header.mutate_version(kFormatVersion + 1);
+  EXPECT_EQ(check_segment_header(header, 65536).error().code, ErrorCode::kCorrupt)
+      << "a rotten bit";
+  seal_segment_header(header);
   EXPECT_EQ(check_segment_header(header, 65536).error().code, ErrorCode::kNewerVersion);
   header.mutate_magic(1);
   EXPECT_EQ(check_segment_header(header, 65536).error().code, ErrorCode::kCorrupt);

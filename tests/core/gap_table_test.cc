@@ -84,5 +84,29 @@ TEST_F(GapTableTest, APowerCutAtAnyStepKeepsEveryRecordedGap) {
   }
 }
 
+TEST_F(GapTableTest, WhatAKilledWriterLeftUnsyncedCostsNothingThatWasSynced) {
+  const Gap safe{0, 10, format::GapReason::quota, 0};
+  for (std::uint64_t seed = 1; seed <= 200; ++seed) {
+    env::SimEnv env(seed);
+    value_of(env.make_directories("/s"));
+    value_of(value_of(GapTable::open(env, "/s/gaps"))->record(safe));
+    // Killed between the write and its sync.
+    auto table = value_of(GapTable::open(env, "/s/gaps"));
+    env.cut_power_at(env.steps() + 1);
+    EXPECT_THROW(static_cast<void>(table->record({20, 30, format::GapReason::age, 0})),
+                 env::PowerCut);
+    env.restart_after_kill();
+    // And the next one loses the power in the same place.
+    table = value_of(GapTable::open(env, "/s/gaps"));
+    env.cut_power_at(env.steps() + 1);
+    EXPECT_THROW(static_cast<void>(table->record({40, 50, format::GapReason::age, 0})),
+                 env::PowerCut);
+    env.restart_after_power_cut();
+    const auto gaps = value_of(GapTable::load(env, "/s/gaps"));
+    ASSERT_FALSE(gaps.empty()) << "seed " << seed;
+    EXPECT_EQ(gaps[0].next_offset, 10U) << "seed " << seed;
+  }
+}
+
 }  // namespace
 }  // namespace spillway::core

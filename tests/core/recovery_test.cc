@@ -38,6 +38,14 @@ void run_until(World& world, std::uint64_t step) {
   }
 }
 
+bool seed_has_quota(std::uint64_t seed) { return World(seed).has_quota_drops(); }
+
+bool is_whole(World& world) {
+  const auto report = testing::value_of(verify_stream(world.env(), world.options().directory));
+  return std::all_of(report.damages.begin(), report.damages.end(),
+                     [](const Damage& damage) { return damage.nothing_lost; });
+}
+
 class RecoveryTest : public ::testing::TestWithParam<std::uint64_t> {};
 
 TEST_P(RecoveryTest, AfterAPowerCutAtAnyStepWhatWasPowerSafeIsThereAndNoIdentityNamesTwoRecords) {
@@ -115,6 +123,89 @@ TEST_P(RecoveryTest, AnErrorAtAnyStepLosesNothingThatWasCalledSafe) {
   }
 }
 
+/// The card is gone, or full, and comes back: whatever the agent was doing when it went.
+TEST_P(RecoveryTest, AnErrorForGoodAtAnyStepLosesNothingAndTheStreamRecoversByItself) {
+  const std::uint64_t steps = steps_of_script(GetParam());
+  const Error errors[] = {{ErrorCode::kIo, "EIO (simulated)"},
+                          {ErrorCode::kFull, "ENOSPC (simulated)"}};
+  for (std::uint64_t step = GetParam() % 3; step < steps && !HasFailure(); step += 3) {
+    SCOPED_TRACE("seed " + std::to_string(GetParam()) + ", errors from step " +
+                 std::to_string(step));
+    World world(GetParam(), step);
+    world.env().fail_from(step, errors[step % 2]);
+    const bool opened = world.open();
+    if (opened) world.run_script();
+    world.env().stop_failing();
+    // As the agent does once a second; the first may still be told of what failed before.
+    if (world.stream() != nullptr) {
+      world.collect();
+      world.collect();
+      EXPECT_TRUE(testing::append_records(*world.stream(), 1, {"x"}, 1U << 30))
+          << "it does not recover: " << world.last_error();
+      world.sync();
+      EXPECT_EQ(world.stream()->durable_offset(), world.stream()->next_offset());
+    }
+    const std::uint64_t durable = world.durable();
+    world.restart(true);
+    ASSERT_TRUE(world.open()) << world.last_error();
+    EXPECT_GE(world.stream()->next_offset(), durable);
+    EXPECT_TRUE(is_whole(world)) << "damage";
+    EXPECT_EQ(world.conflicts(), 0U);
+  }
+}
+
+/// What a reader finds after recoveries that were cut off at these steps of theirs.
+testing::ReadBack recovered(std::uint64_t seed, std::uint64_t step,
+                            const std::vector<std::uint64_t>& cuts, std::uint64_t& steps_of_open) {
+  World world(seed, step);
+  run_until(world, step);
+  world.restart(true);
+  for (const std::uint64_t cut : cuts) {
+    world.env().cut_power_at(world.env().steps() + cut);
+    EXPECT_THROW(static_cast<void>(world.open()), env::PowerCut);
+    world.restart(true);
+  }
+  const std::uint64_t begin = world.env().steps();
+  EXPECT_TRUE(testing::value_of(Stream::open(world.env(), world.options())) != nullptr);
+  steps_of_open = world.env().steps() - begin;
+  return testing::read_all(world.env(), world.options().directory);
+}
+
+TEST_P(RecoveryTest, APowerCutDuringRecoveryThreeDeepEndsInTheSameState) {
+  const std::uint64_t steps = steps_of_script(GetParam());
+  std::mt19937_64 random(GetParam());
+  int nested = 0;
+  for (std::uint64_t step = 1; step < steps && !HasFailure(); step += 11) {
+    std::uint64_t steps_of_open = 0;
+    const testing::ReadBack once = recovered(GetParam(), step, {}, steps_of_open);
+    ASSERT_GT(steps_of_open, 4U);
+    std::vector<std::uint64_t> cuts;
+    for (int depth = 0; depth < 3; ++depth) cuts.push_back(random() % (steps_of_open - 4));
+    SCOPED_TRACE("seed " + std::to_string(GetParam()) + ", step " + std::to_string(step) +
+                 ", then " + std::to_string(cuts[0]) + ", " + std::to_string(cuts[1]) + ", " +
+                 std::to_string(cuts[2]));
+    const testing::ReadBack thrice = recovered(GetParam(), step, cuts, steps_of_open);
+    EXPECT_EQ(thrice.position, once.position);
+    // A recovery may need a segment's room, and at the quota the oldest gives it, written down.
+    const std::uint64_t front =
+        thrice.records.empty() ? thrice.position : thrice.records.begin()->first;
+    auto kept = once.records;
+    kept.erase(kept.begin(), kept.lower_bound(front));
+    EXPECT_TRUE(thrice.records == kept);
+    for (const Gap& gap : thrice.gaps) {
+      const bool dropped = gap.reason == format::GapReason::quota && gap.next_offset <= front;
+      const auto same = [&gap](const Gap& known) {
+        return known.first_offset == gap.first_offset && known.next_offset == gap.next_offset;
+      };
+      EXPECT_TRUE(dropped || std::any_of(once.gaps.begin(), once.gaps.end(), same))
+          << "gap " << gap.first_offset << ".." << gap.next_offset;
+    }
+    EXPECT_TRUE(front == once.records.begin()->first || seed_has_quota(GetParam()));
+    ++nested;
+  }
+  std::printf("[ nested   ] %d recoveries cut off three times\n", nested);
+}
+
 TEST_P(RecoveryTest, WhileSyncsFailNothingIsCalledPowerSafeAndItRecoversByItself) {
   World world(GetParam());
   ASSERT_TRUE(world.open()) << world.last_error();
@@ -160,6 +251,36 @@ TEST_P(RecoveryTest, AKillWhileSyncsFailStillLeadsToASpillThatSurvivesAPowerCut)
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, RecoveryTest, ::testing::Range<std::uint64_t>(1, 1 + seed_count()));
+INSTANTIATE_TEST_SUITE_P(LargeSectors, RecoveryTest,
+                         ::testing::Values(testing::kLargeSectors + 1, testing::kLargeSectors + 2));
+
+TEST(Retention, NoSegmentGoesByACursorThatAPowerCutMayTakeBack) {
+  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+    env::SimEnv env(seed);
+    env.set_volatile_root("/run");
+    StreamOptions options = testing::small_options("");
+    options.uplinks = {"cloud"};
+    auto stream = testing::value_of(Stream::open(env, options));
+    testing::value_of(stream->declare_lane(testing::make_identity(1), 0, 0, false));
+    for (int i = 0; i < 150; ++i) {
+      testing::value_of(testing::append_records(*stream, 1, {std::string(1000, 'x')}));
+    }
+    testing::value_of(testing::sync_now(*stream));
+    const std::string path = options.directory + "/cursors/cloud";
+    auto cursor = testing::value_of(Cursor::open(env, path));
+    testing::value_of(
+        cursor->advance({stream->journal(), 0, 120}));  // its uplink has not synced it
+    testing::value_of(stream->collect());
+    ASSERT_GT(stream->oldest_offset(), 0U);
+    cursor.reset();
+    stream.reset();
+    env.restart_after_power_cut();
+    const auto position = testing::value_of(Cursor::load(env, path));
+    const auto reader = testing::value_of(StreamReader::open(env, options.directory));
+    ASSERT_TRUE(position) << "seed " << seed;
+    EXPECT_GE(position->next_offset, testing::value_of(reader->oldest_offset()));
+  }
+}
 
 /// A journal page that claims to be of this boot and to know of nothing: what a build without the
 /// journal rule believes.
@@ -167,6 +288,7 @@ void forge_journal_page(World& world, const Uuid& journal) {
   format::JournalPage page;
   page.mutate_magic(kJournalMagic);
   page.mutate_version(kFormatVersion);
+  page.mutate_next_check(~std::uint64_t{0});
   set_uuid(*page.mutable_boot_id(), world.env().boot_id());
   set_uuid(*page.mutable_journal(), journal);
   testing::value_of(world.env().make_directories("/run/journal"));

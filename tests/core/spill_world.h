@@ -9,8 +9,12 @@
 #include "spill_helpers.h"
 #include "spillway/core/cursor.h"
 #include "spillway/core/env/sim_env.h"
+#include "spillway/core/verify.h"
 
 namespace spillway::core::testing {
+
+/// From this seed on the disk's sectors have 4 KiB.
+inline constexpr std::uint64_t kLargeSectors = 1000;
 
 class World {
  public:
@@ -19,6 +23,7 @@ class World {
   explicit World(std::uint64_t seed, std::uint64_t fate = 0)
       : seed_(seed), env_(seed + (fate << 16)), random_(seed) {
     env_.set_volatile_root("/run");
+    if (seed >= kLargeSectors) env_.set_sector_bytes(4096);
     options_.name = "test";
     options_.directory = "/spill/test";
     options_.journal_page_path = "/run/journal/test";
@@ -163,6 +168,7 @@ class World {
           << "offset " << offset << " holds what was never written there";
       if (as_in_flight) accepted_[offset] = hash_of(record);
     }
+    expect_verified();
     remember(back);
     accepted_.erase(accepted_.lower_bound(back.position), accepted_.end());
     in_flight_.clear();
@@ -180,6 +186,17 @@ class World {
   }
 
  private:
+  /// What is lost is written down, and what is there is whole. (A header that was torn in its last
+  /// differing bit is healed, and called damage that loses nothing.)
+  void expect_verified() {
+    const auto verified = verify_stream(env_, options_.directory);
+    ASSERT_TRUE(verified) << verified.error().message;
+    for (const Damage& damage : verified->damages) {
+      EXPECT_TRUE(damage.nothing_lost)
+          << damage.path << ", offset " << damage.first_offset << ": " << damage.reason;
+    }
+  }
+
   static std::size_t hash_of(const std::string& record) { return std::hash<std::string>{}(record); }
 
   template <typename T>

@@ -198,10 +198,12 @@ TEST_F(StreamTest, ANewerSegmentIsRefusedAndNothingIsTouched) {
   open();
   stream_.reset();
   const std::string path = options_.directory + "/0000000000-00000000000000000000.spill";
-  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
-  file.seekp(8);
-  file.put(2);
-  file.close();
+  auto file = value_of(env_.open(path, env::OpenMode::kReadWrite));
+  format::SegmentHeader header;
+  value_of(file->read(0, writable_bytes_of(header)));
+  header.mutate_version(kFormatVersion + 1);
+  seal_segment_header(header);
+  value_of(file->write(0, bytes_of(header)));
   const auto before = value_of(env_.list(options_.directory));
   const auto refused = Stream::open(env_, options_);
   ASSERT_FALSE(refused);

@@ -67,9 +67,20 @@ TEST_F(VerifyTest, DamageIsNamedWithItsExactOffsetsAndWhatStandsBehind) {
   EXPECT_EQ(report.damages[0].records_behind, report.segments[1].base_offset - 4);
 }
 
+TEST_F(VerifyTest, OneRottenBitOfAHeaderIsDamageThatLosesNothing) {
+  fill(200);
+  env_.flip_bit(first_, 8 * 60);
+  const VerifyReport report = verify();
+  ASSERT_EQ(report.damages.size(), 1U);
+  EXPECT_TRUE(report.damages[0].nothing_lost);
+  EXPECT_TRUE(report.segments[0].readable);
+  EXPECT_EQ(report.records, 200U);
+}
+
 TEST_F(VerifyTest, ARottenHeaderIsDamage) {
   fill(200);
   env_.flip_bit(first_, 8 * 60);
+  env_.flip_bit(first_, 8 * 61);
   const VerifyReport report = verify();
   ASSERT_EQ(report.damages.size(), 1U);
   EXPECT_FALSE(report.segments[0].readable);

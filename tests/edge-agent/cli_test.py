@@ -2,13 +2,17 @@
 
 import json
 import os
+import pathlib
 import shutil
 import signal
-import struct
 import subprocess
+import sys
 
 import machine
 from machine import Machine, wait_for
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "system/format_script"))
+from newer_version import make_newer  # noqa: E402
 
 
 class RoundTrip(Machine):
@@ -276,9 +280,7 @@ class WrongInput(Machine):
         agent.send_signal(signal.SIGTERM)
         self.assertEqual(agent.wait(20), 0)
         segment = sorted((self.spill / "all").glob("*.spill"))[0]
-        with open(segment, "r+b") as file:
-            file.seek(8)
-            file.write(struct.pack("<I", 2))
+        make_newer(segment)
         before = segment.read_bytes()
         result = self.run_program("--config", self.config, program="spillway-agent")
         self.assert_one_line(result, 2, "newer")

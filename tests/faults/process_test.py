@@ -18,7 +18,7 @@ import sys
 import time
 import unittest
 
-from gateway import LANE_GONE_S, RESULT, Gateway, wait_for
+from gateway import LANE_GONE_S, RESULT, WATCHDOG_S, Gateway, wait_for
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "system"))
 from hostile_queue_test import DATA_AT, forge_header, forge_lane, frame  # noqa: E402
@@ -54,6 +54,28 @@ class Processes(unittest.TestCase):
         self.gateway.wait_for_lanes_gone("a dead producer's lane was gone after")
         self.gateway.stop_agent()
         return self.gateway.judge()
+
+    def test_a_lane_that_has_killed_three_agents_is_set_aside_by_the_fourth(self):
+        gateway = self.gateway
+        gateway.stop_agent()
+        deadly = gateway.start_producer("deadly", "single:5", "hold")
+        wait_for(gateway.lanes, "the lane")
+        dies = {"SPILLWAY_STEP_KILL": "drain.resumed:1"}
+        for _ in range(3):
+            self.assertEqual(-signal.SIGKILL, gateway.start_agent(dies).wait(WATCHDOG_S), gateway.log())
+            self.assertEqual(1, len(gateway.lanes()), "it is given three chances")
+        agent = gateway.start_agent(dies)
+        gateway.agent_ready()
+        self.assertIsNone(agent.poll(), gateway.log())
+        self.assertIn("three agents in a row", gateway.log())
+        self.assertEqual(1, len(os.listdir(gateway.queue / "quarantine")))
+        kill_and_reap(deadly)
+        gateway.producers.clear()  # its records are in quarantine, with it
+        gateway.stop_agent()
+        # And who comes next is drained as ever.
+        gateway.start_agent()
+        gateway.start_producer("harmless", *PUT_SOME, "flush", "close").ended_well()
+        self.finish()
 
     def test_a_stopped_producer_is_not_dead(self):
         producer = self.gateway.start_producer("stop", "large:100000")

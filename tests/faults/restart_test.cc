@@ -12,7 +12,6 @@ namespace spillway::tests {
 namespace {
 
 constexpr int kRestarts = 60;  // more than a segment of 64 KiB has pages
-constexpr std::uint64_t kLanes = 8;
 
 core::StreamOptions options() {
   core::StreamOptions made;
@@ -57,17 +56,19 @@ int records_in(core::env::Env& env) {
   return records;
 }
 
-TEST(Restart, WithoutARecordInBetweenNeverFillsTheSegmentWithHeads) {
+class Restart : public ::testing::TestWithParam<std::uint64_t> {};  // how many lanes
+
+TEST_P(Restart, WithoutARecordInBetweenNeverFillsTheSegmentWithHeads) {
   core::env::SimEnv env(1);
   env.set_volatile_root("/run");
   ASSERT_TRUE(env.make_directories("/run/queue/journal"));
   for (int i = 0; i < kRestarts; ++i) {
     auto stream = core::Stream::open(env, options());
     ASSERT_TRUE(stream) << stream.error().message;
-    for (std::uint64_t lane = 1; i == 0 && lane <= kLanes; ++lane) {
+    for (std::uint64_t lane = 1; i == 0 && lane <= GetParam(); ++lane) {
       ASSERT_TRUE((*stream)->declare_lane(identity_of(lane), 0, 0, false));
     }
-    EXPECT_EQ((*stream)->lanes().size(), kLanes) << "after " << i << " restarts";
+    EXPECT_EQ((*stream)->lanes().size(), GetParam()) << "after " << i << " restarts";
     stream->reset();  // as a kill does: nothing is sealed
     env.restart_after_kill();
   }
@@ -79,6 +80,8 @@ TEST(Restart, WithoutARecordInBetweenNeverFillsTheSegmentWithHeads) {
   EXPECT_EQ(appended->first_offset, 0U);
   EXPECT_EQ(records_in(env), 1);
 }
+
+INSTANTIATE_TEST_SUITE_P(Lanes, Restart, ::testing::Values(1, 8));
 
 }  // namespace
 }  // namespace spillway::tests

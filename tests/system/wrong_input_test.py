@@ -22,8 +22,9 @@ import threading
 import time
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent))
+sys.path[:0] = [str(pathlib.Path(__file__).parent), str(pathlib.Path(__file__).parent / "format_script")]
 from harness import Daemon, free_port, wait_until  # noqa: E402
+from newer_version import make_newer  # noqa: E402
 
 BIN = None
 NOBODY = 65534
@@ -246,9 +247,7 @@ class NewerSpill(Site):
         self.assertEqual(0, self.put(["1"], "--level", "power-safe").returncode)
         self.assertEqual(0, agent.stop())
         segment = max((self.spill / "all").glob("0*.spill"))
-        with open(segment, "r+b") as file:
-            file.seek(8)
-            file.write(struct.pack("<I", 2))
+        make_newer(segment)
         before = {path: path.read_bytes() for path in (self.spill / "all").glob("*.spill")}
         self.assert_one_line(self.program("spillway-agent", "--config", self.config), WRONG_USE, segment.name, "newer", "install")
         self.assert_one_line(

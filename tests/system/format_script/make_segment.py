@@ -19,7 +19,8 @@ def frame(record, ticks):
 
 
 head = struct.pack("<6Q16s16s16sQ64s64x", SALT, 0, 0, 65536, 0, 0, JOURNAL, GATEWAY, BOOT, 5_000, b"telemetry")
-head = struct.pack("<8sIIQ", b"SPILLSEG", 1, 4096, xxhash.xxh3_64_intdigest(head, 0)) + head
+start = struct.pack("<8sII", b"SPILLSEG", 1, 4096)
+head = start + struct.pack("<Q", xxhash.xxh3_64_intdigest(start + head, 0)) + head
 clock = block(0, 0, 5, 0, 0, 0, 0, BOOT + struct.pack("<QQB7x", 6_000, 1_700_000_000_000_000_000, 1))
 identity = struct.pack("<4Q16s3I4B256s64s128x", LANE, 4_000, 10**9, 0, BOOT, 42, 1000, 65536, 3, 18, 4, 0, b"sensor/boiler/temp", b"pump")
 lane = block(0, 0, 2, LANE, 0, 0, 0, identity + struct.pack("<QB7x", 0, 0))

@@ -9,7 +9,7 @@ import struct
 import xxhash
 
 HEADER = struct.Struct("<QIIQIBBHQQQQ")
-DATA, LANE, SEAL = 1, 2, 6
+DATA, LANE, SEAL, GAP = 1, 2, 6, 7
 PAGE = 4096
 
 
@@ -19,7 +19,7 @@ def block_at(segment, at, salt, expected):
         return None
     checksum, stored, raw, base, count, kind, codec, flags, lane, *_ = HEADER.unpack_from(segment, at)
     end = at + HEADER.size + stored
-    if end > len(segment) or flags > 1 or codec or raw != stored or base != expected or not 1 <= kind <= SEAL:
+    if end > len(segment) or flags & ~1 or codec or raw != stored or base != expected or not 1 <= kind <= GAP:
         return None
     if checksum != xxhash.xxh3_64_intdigest(segment[at + 8 : end], salt):
         return None
@@ -29,7 +29,7 @@ def block_at(segment, at, salt, expected):
 def blocks(segment):
     magic, version, header_size, checksum, salt, _, expected = struct.unpack_from("<8sIIQQQQ", segment)
     assert (magic, version, header_size) == (b"SPILLSEG", 1, PAGE), "not a segment"
-    assert checksum == xxhash.xxh3_64_intdigest(segment[24:256], 0), "the segment header's checksum"
+    assert checksum == xxhash.xxh3_64_intdigest(segment[:16] + segment[24:256], 0), "the segment header's checksum"
     at = PAGE
     while True:
         block = block_at(segment, at, salt, expected)
@@ -40,7 +40,7 @@ def blocks(segment):
             return
         yield expected, block
         at += -(-(HEADER.size + len(block[3])) // 64) * 64
-        expected += block[1]
+        expected = struct.unpack_from("<Q", block[3])[0] if block[0] == GAP else expected + block[1]
 
 
 def segments(folder):

@@ -111,6 +111,7 @@ struct Recovery {
   bool new_journal = false;
   std::string reason;  // why a new journal or segment began; empty if the stream just went on
   std::uint64_t blocks_scanned = 0;
+  std::string set_aside;  // a segment that was renamed to *.damaged, and why; mostly empty
 };
 
 class Stream {

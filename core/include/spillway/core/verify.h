@@ -3,7 +3,7 @@
 //
 // Needs read access only and changes nothing. While an agent appends, the report is of the moment.
 //
-// Damage is: a segment whose header is not valid; offsets that no segment holds and no gap names;
+// Damage is: a segment whose header is not valid, even if only by one bit that reading heals; offsets that no segment holds and no gap names;
 // and, in the newest segment, bytes where the next block would stand that are neither blank nor a
 // valid block, unless an agent of this boot says that nothing was published there (an append that a
 // kill cut short). A torn tail behind which a later segment goes on without a hole is none: that is
@@ -30,7 +30,7 @@ struct SegmentReport {
   std::uint64_t records = 0;
   bool sealed = false;
   bool readable = false;
-  std::string problem;  // why it is not readable
+  std::string problem;  // why it is not readable, or what was healed to read it
 };
 
 struct Damage {
@@ -42,6 +42,7 @@ struct Damage {
   std::string reason;  // the rule that is broken
   std::uint64_t blocks_behind = 0;  // valid blocks of the same segment that stand behind the damage
   std::uint64_t records_behind = 0;  // and the records in them
+  bool nothing_lost = false;         // all of it could be read: a bit that was healed
 };
 
 struct VerifyReport {

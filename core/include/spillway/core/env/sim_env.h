@@ -45,6 +45,12 @@ class SimEnv final : public Env {
   /// Step `step` returns `error` instead of taking effect (a failed sync_data leaves its sectors as
   /// a power cut would: each kept or dropped by seed, and clean in the page cache, as Linux does).
   void fail_at(std::uint64_t step, Error error);
+  /// Step `step` and every one after it fails.
+  void fail_from(std::uint64_t step, Error error);
+  /// The disk works again.
+  void stop_failing();
+  /// What a power cut keeps or loses at once, of the files made from now on: 512 (default) or 4096.
+  void set_sector_bytes(std::size_t bytes);
   /// Every sync_data from now on fails, or works again.
   void fail_syncs(bool fail);
   /// Disk space for allocate() and growth; default without bound.
