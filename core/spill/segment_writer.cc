@@ -1,6 +1,7 @@
 #include "core/spill/segment_writer.h"
 
 #include "spillway/core/assert.h"
+#include "spillway/core/codec.h"
 
 namespace spillway::core {
 
@@ -40,7 +41,7 @@ std::span<const std::byte> SegmentWriter::stage(std::span<const std::byte> store
 
 void SegmentWriter::commit(format::BlockHeader header, std::uint32_t stored_bytes) {
   header.mutate_stored_size(stored_bytes);
-  header.mutate_raw_size(stored_bytes);
+  if (!is_compressed(header)) header.mutate_raw_size(stored_bytes);
   header.mutate_flags(flags_);
   const auto at = static_cast<std::size_t>(tail_);
   map_->write(at + kChecksumBytes, bytes_of(header).subspan(kChecksumBytes));

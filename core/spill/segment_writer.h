@@ -23,7 +23,8 @@ class SegmentWriter {
   /// Step 1: copies the bytes to where the next block's will stand; the copy is what is checked and
   /// kept.
   [[nodiscard]] std::span<const std::byte> stage(std::span<const std::byte> stored);
-  /// Step 2: makes what was staged a block. The header's sizes and checksum are filled in here.
+  /// Step 2: makes what was staged a block. The header's sizes and checksum are filled in here; a
+  /// compressed block's raw size is the caller's to say.
   void commit(format::BlockHeader header, std::uint32_t stored_bytes);
   void write_block(const format::BlockHeader& header, std::span<const std::byte> stored);
   void write_seal(std::uint64_t next_offset);

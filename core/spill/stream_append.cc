@@ -2,16 +2,12 @@
 
 namespace spillway::core {
 
-namespace {
-
-format::BlockHeader header_of(format::BlockKind kind, std::uint64_t base_offset) {
+format::BlockHeader StreamImpl::header_of(format::BlockKind kind, std::uint64_t base_offset) {
   format::BlockHeader header;
   header.mutate_kind(static_cast<std::uint8_t>(kind));
   header.mutate_base_offset(base_offset);
   return header;
 }
-
-}  // namespace
 
 std::uint64_t StreamImpl::run_bytes_max() const {
   // What any new segment has room for, however many lanes its head declares.
@@ -92,6 +88,9 @@ Result<Appended> StreamImpl::append(const FrameRun& run) {
     return fail(ErrorCode::kInvalidArgument,
                 what() + "a run from a lane that was not declared: declare it first");
   }
+  if (!run.pressed && compresses() && Compressor::takes(run.frames.size())) {
+    return append_compressed(run, *lane);
+  }
   SPILLWAY_CHECKED(make_room(run.frames.size()));
   active_->populate_ahead();
   // The lane's bytes may change at any time: the copy is checked, and the copy is what counts.
@@ -99,14 +98,22 @@ Result<Appended> StreamImpl::append(const FrameRun& run) {
   if (count == 0) return fail(ErrorCode::kInvalidArgument, what() + "an empty run of frames");
   format::BlockHeader header = header_of(format::BlockKind::data, next_offset_);
   header.mutate_count(count);
+  return publish(run, *lane, header, static_cast<std::uint32_t>(run.frames.size()));
+}
+
+/// What was staged becomes a data block.
+Appended StreamImpl::publish(const FrameRun& run, LanePosition& lane, format::BlockHeader header,
+                             std::uint32_t stored_bytes) {
   header.mutate_lane_id(run.lane_id);
   header.mutate_lane_end(run.lane_end);
   header.mutate_anchor_ticks(run.anchor_ticks);
   header.mutate_anchor_boottime_ns(run.anchor_boottime_ns);
-  active_->commit(header, static_cast<std::uint32_t>(run.frames.size()));
-  lane->lane_end = run.lane_end;
+  active_->commit(header, stored_bytes);
+  totals_.raw_bytes += run.frames.size();
+  totals_.stored_bytes += stored_bytes;
+  lane.lane_end = run.lane_end;
   const std::uint64_t first = next_offset_;
-  next_offset_ += count;
+  next_offset_ += header.count();
   control_->set_next(next_offset_);
   page_->set_next(next_offset_);
   return Appended{first, next_offset_};

@@ -81,6 +81,7 @@ Result<void> StreamImpl::start() {
   next_sequence_ = found.next_sequence;
   recovery_.blocks_scanned = found.blocks_scanned;
   recovery_.reason = decision.reason;
+  start_codec(found);
   if (head_bytes() > head_bytes_max()) {
     return fail(ErrorCode::kInvalidArgument,
                 what() + std::to_string(lanes_.all().size()) +
@@ -142,6 +143,7 @@ Result<void> StreamImpl::gather_unsynced(std::uint64_t durable) {
       if (position == 0 && scan.next_offset() >= durable) position = scan.position();
       SPILLWAY_TRY(block, scan.next(source));
       if (!block) break;
+      if (block->kind() == format::BlockKind::dictionary) learn_dictionary(block->stored);
     }
     segment->set_tail(scan.position());
     unsynced_.push_back({segment, position == 0 ? scan.position() : position,

@@ -24,6 +24,8 @@ std::uint64_t steps_of_script(std::uint64_t seed) {
   EXPECT_EQ(world.errors(), 0U) << "the script itself must run clean";
   EXPECT_EQ(world.stream()->gaps().all().empty(), !world.has_quota_drops());
   EXPECT_GT(world.stream()->oldest_offset(), 0U) << "segments must have been freed";
+  EXPECT_EQ(world.stream()->compression().compressed_blocks > 10, world.compresses());
+  EXPECT_EQ(world.trained() > 0, world.compresses());
   return world.env().steps();
 }
 
