@@ -67,14 +67,10 @@ Result<void> read_when_full(const TableReader& reader, StreamConfig& stream) {
 }
 
 Result<void> read_compress(const TableReader& reader, StreamConfig& stream) {
-  constexpr std::array<std::pair<std::string_view, Compress>, 3> kValues{
-      {{"backlog", Compress::kBacklog},
-       {"always", Compress::kAlways},
-       {"never", Compress::kNever}}};
-  std::string compress = "backlog";
-  SPILLWAY_CHECKED(reader.read("compress", compress));
-  for (const auto& [name, value] : kValues) {
-    if (name != compress) continue;
+  std::string text(name_of(stream.compress));
+  SPILLWAY_CHECKED(reader.read("compress", text));
+  for (const Compress value : {Compress::kBacklog, Compress::kAlways, Compress::kNever}) {
+    if (name_of(value) != text) continue;
     stream.compress = value;
     return {};
   }

@@ -18,6 +18,18 @@ constexpr std::uint64_t kSegmentToDictionary = 64;
 
 }  // namespace
 
+std::string_view name_of(Compress compress) {
+  switch (compress) {
+    case Compress::kBacklog:
+      return "backlog";
+    case Compress::kAlways:
+      return "always";
+    case Compress::kNever:
+      break;
+  }
+  return "never";
+}
+
 Result<void> TrainingOrder::run() const { return training->run(); }
 
 void StreamImpl::start_codec(const FoundStream& found) {

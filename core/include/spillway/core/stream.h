@@ -37,6 +37,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "spillway/core/env/env.h"
@@ -56,6 +57,8 @@ enum class Compress : std::uint8_t {
   kAlways,
 };
 inline constexpr std::size_t kBacklogSegments = 2;
+/// As the configuration says it.
+[[nodiscard]] std::string_view name_of(Compress compress);
 
 struct StreamOptions {
   std::string name;
