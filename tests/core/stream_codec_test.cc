@@ -200,6 +200,38 @@ TEST_F(StreamCodecTest, AfterAKillWhileSyncsFailBlocksAndDictionaryAreWrittenAga
   EXPECT_TRUE(value_of(verify_stream(env_, options_.directory)).ok());
 }
 
+TEST_F(StreamCodecTest, ANewDictionaryTakesOverInTheMiddleOfASegmentOnceTheOldOnesBlocksAreSafe) {
+  open();
+  fill(600, 4);
+  ASSERT_EQ(stream_->compression().dictionaries, 1U);
+  const auto bring = [this](std::uint64_t variant) {
+    const TrainingOrder order{std::make_shared<Training>()};
+    order.training->dictionary = testing::train_dictionary(variant, 1024);
+    stream_->finish_training(order, {});
+  };
+  value_of(sync_now(*stream_));
+  bring(5);
+  fill(20, 4);
+  bring(6);
+  fill(20, 4);
+  EXPECT_EQ(stream_->compression().dictionaries, 3U);
+  bring(7);
+  EXPECT_EQ(stream_->compression().dictionaries, 3U) << "what is not safe would need three";
+  expect_everything(read_all(env_, options_.directory));
+  // What is written again needs both.
+  env_.fail_syncs(true);
+  EXPECT_FALSE(sync_now(*stream_));
+  env_.fail_syncs(false);
+  value_of(stream_->collect());
+  expect_everything(read_all(env_, options_.directory));
+  stream_.reset();
+  env_.restart_after_kill();
+  open();
+  fill(20, 1);
+  expect_everything(read_all(env_, options_.directory));
+  EXPECT_TRUE(value_of(verify_stream(env_, options_.directory)).ok());
+}
+
 /// The checksum holds, the bytes do not decode: only a broken writer makes such a block. Its range is
 /// told exactly, and what stands behind it is read.
 TEST_F(StreamCodecTest, ABlockThatDoesNotDecodeIsDamageOfItsOwnRangeAlone) {

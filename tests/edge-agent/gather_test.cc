@@ -56,7 +56,7 @@ TEST_F(GatherTest, WhoeverWaitsIsAnsweredAtOnce) {
     Status status = Status::kTimeout;
     std::thread waiter([&] {
       status =
-          producer.flush_until(std::chrono::steady_clock::now() + std::chrono::seconds(30), level);
+          producer.flush_until(std::chrono::steady_clock::now() + std::chrono::seconds(5), level);
       over.store(true, std::memory_order_release);
     });
     while (!over.load(std::memory_order_acquire)) {
@@ -105,10 +105,14 @@ TEST_F(GatherTest, StepsThatPassOverQuietLanesDoNotProlongTheWait) {
   Producer producer;
   open(producer, "a", "p");
   ASSERT_EQ(put(producer, "first"), Status::kOk);
-  EXPECT_EQ(step().records, 0U);
-  advanced_ns_ += kSecondNs;
-  const Now late = now();
-  EXPECT_EQ(drain_->step(late).records + drain_->step(late, Look::kWhereRecordsWere).records, 1U);
+  Now time = now();
+  EXPECT_TRUE(drain_->step(time).gathering);
+  time.boottime_ns += kSecondNs - 100'000;
+  EXPECT_TRUE(drain_->step(time).gathering);
+  time.boottime_ns += 200'000;  // the interval is over; the last look everywhere was just now
+  EXPECT_EQ(drain_->step(time, Look::kWhereRecordsWere).records, 0U);
+  time.boottime_ns += 200'000;
+  EXPECT_EQ(drain_->step(time).records, 1U);
 }
 
 TEST_F(GatherTest, ADeadProducersRecordsComeAndItsLaneEnds) {
