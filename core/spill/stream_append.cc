@@ -88,7 +88,8 @@ Result<Appended> StreamImpl::append(const FrameRun& run) {
     return fail(ErrorCode::kInvalidArgument,
                 what() + "a run from a lane that was not declared: declare it first");
   }
-  if (!run.pressed && compresses() && Compressor::takes(run.frames.size())) {
+  if (compressor_ != nullptr && !run.pressed && compresses() &&
+      Compressor::takes(run.frames.size())) {
     return append_compressed(run, *lane);
   }
   SPILLWAY_CHECKED(make_room(run.frames.size()));
@@ -99,24 +100,6 @@ Result<Appended> StreamImpl::append(const FrameRun& run) {
   format::BlockHeader header = header_of(format::BlockKind::data, next_offset_);
   header.mutate_count(count);
   return publish(run, *lane, header, static_cast<std::uint32_t>(run.frames.size()));
-}
-
-/// What was staged becomes a data block.
-Appended StreamImpl::publish(const FrameRun& run, LanePosition& lane, format::BlockHeader header,
-                             std::uint32_t stored_bytes) {
-  header.mutate_lane_id(run.lane_id);
-  header.mutate_lane_end(run.lane_end);
-  header.mutate_anchor_ticks(run.anchor_ticks);
-  header.mutate_anchor_boottime_ns(run.anchor_boottime_ns);
-  active_->commit(header, stored_bytes);
-  totals_.raw_bytes += run.frames.size();
-  totals_.stored_bytes += stored_bytes;
-  lane.lane_end = run.lane_end;
-  const std::uint64_t first = next_offset_;
-  next_offset_ += header.count();
-  control_->set_next(next_offset_);
-  page_->set_next(next_offset_);
-  return Appended{first, next_offset_};
 }
 
 }  // namespace spillway::core

@@ -97,7 +97,7 @@ class StreamImpl final : public Stream {
   void write_lane(SegmentWriter& segment, const LanePosition& lane, std::uint64_t base_offset);
   void write_clock(SegmentWriter& segment, std::uint64_t base_offset);
 
-  Appended publish(const FrameRun& run, LanePosition& lane, format::BlockHeader header,
+  Appended publish(const FrameRun& run, LanePosition& lane, format::BlockHeader& header,
                    std::uint32_t stored_bytes);
 
   // stream_codec.cc
@@ -185,5 +185,24 @@ class StreamImpl final : public Stream {
   std::string failure_;  // why the stream has failed; empty while it has not
   Recovery recovery_;
 };
+
+/// What was staged becomes a data block. Here, so that both ways to append have it inlined.
+[[gnu::always_inline]] inline Appended StreamImpl::publish(const FrameRun& run, LanePosition& lane,
+                                                           format::BlockHeader& header,
+                                                           std::uint32_t stored_bytes) {
+  header.mutate_lane_id(run.lane_id);
+  header.mutate_lane_end(run.lane_end);
+  header.mutate_anchor_ticks(run.anchor_ticks);
+  header.mutate_anchor_boottime_ns(run.anchor_boottime_ns);
+  active_->commit(header, stored_bytes);
+  totals_.raw_bytes += run.frames.size();
+  totals_.stored_bytes += stored_bytes;
+  lane.lane_end = run.lane_end;
+  const std::uint64_t first = next_offset_;
+  next_offset_ += header.count();
+  control_->set_next(next_offset_);
+  page_->set_next(next_offset_);
+  return Appended{first, next_offset_};
+}
 
 }  // namespace spillway::core
