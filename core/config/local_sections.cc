@@ -17,10 +17,11 @@ constexpr std::array<std::string_view, 7> kGatewayKeys{"name",
                                                        "lanes_per_user_max",
                                                        "lane_bytes_per_user_max",
                                                        "flash_endurance"};
-constexpr std::array<std::string_view, 7> kStreamKeys{
-    "name", "topics", "sync_interval", "segment_bytes", "max_bytes", "when_full", "placement"};
-constexpr std::array<std::string_view, 6> kLaterStreamKeys{
-    "max_age", "priority", "weight", "memory_bytes", "memory_age", "compression"};
+constexpr std::array<std::string_view, 8> kStreamKeys{"name",          "topics",    "sync_interval",
+                                                      "segment_bytes", "max_bytes", "when_full",
+                                                      "placement",     "compress"};
+constexpr std::array<std::string_view, 5> kLaterStreamKeys{"max_age", "priority", "weight",
+                                                           "memory_bytes", "memory_age"};
 
 constexpr std::uint64_t kSegmentBytesMin = 64ULL << 10;
 constexpr std::uint64_t kSegmentBytesMax = 1ULL << 30;
@@ -68,6 +69,17 @@ Result<void> read_when_full(const TableReader& reader, StreamConfig& stream) {
   }
   stream.when_full = when_full == "drop-oldest" ? WhenFull::kDropOldest : WhenFull::kRejectNew;
   return {};
+}
+
+Result<void> read_compress(const TableReader& reader, StreamConfig& stream) {
+  std::string text(name_of(stream.compress));
+  SPILLWAY_CHECKED(reader.read("compress", text));
+  for (const Compress value : {Compress::kBacklog, Compress::kAlways, Compress::kNever}) {
+    if (name_of(value) != text) continue;
+    stream.compress = value;
+    return {};
+  }
+  return reader.complain("compress", R"(compress must be "backlog", "always" or "never")");
 }
 
 Result<void> check_placement(const TableReader& reader) {
@@ -130,6 +142,7 @@ Result<void> read_stream(const toml::table& table, Config& config) {
   SPILLWAY_CHECKED(reader.read_bytes("segment_bytes", stream.segment_bytes));
   SPILLWAY_CHECKED(reader.read_bytes("max_bytes", stream.max_bytes));
   SPILLWAY_CHECKED(read_when_full(reader, stream));
+  SPILLWAY_CHECKED(read_compress(reader, stream));
   SPILLWAY_CHECKED(check_placement(reader));
   if (!is_valid_name(stream.name)) {
     return reader.complain("name", "name must be 1 to 63 of a-z, 0-9, '_' and '-'");

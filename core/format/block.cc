@@ -11,6 +11,12 @@ namespace spillway::core {
 namespace {
 
 constexpr std::size_t kChecksumBytes = sizeof(std::uint64_t);
+constexpr std::uint32_t kFrameBytesMin = 2 * kFrameAlignment;
+// As RFC 8878 has them: ids from 32,768 to 2^31 are free for private use.
+constexpr std::uint32_t kDictionaryMagic = 0xEC30A437;
+constexpr std::size_t kDictionaryHeadBytes = 8;
+constexpr std::uint32_t kDictionaryIdMin = 32'768;
+constexpr std::uint32_t kDictionaryIdEnd = 1U << 31;
 
 using format::BlockHeader;
 using format::BlockKind;
@@ -45,6 +51,36 @@ Result<void> check_stored_size(const BlockHeader& header, std::uint64_t size) {
                 std::to_string(header.stored_size()) + " bytes instead of " + std::to_string(size));
 }
 
+/// Small enough that nobody has to trust a peer with much memory, and smaller than what it stands for.
+Result<void> check_codec(const BlockHeader& header) {
+  if (header.codec() == static_cast<std::uint8_t>(format::Codec::none)) {
+    if (header.raw_size() == header.stored_size()) return {};
+    return broken("a block without a codec has a raw size unlike its stored size");
+  }
+  if (header.codec() != static_cast<std::uint8_t>(format::Codec::zstd)) {
+    return broken("unknown codec " + std::to_string(header.codec()));
+  }
+  if (kind_of(header) != BlockKind::data) return broken("a block that is not data is compressed");
+  if (header.raw_size() > kDecodedBytesMax) {
+    return broken("a compressed block of " + std::to_string(header.raw_size()) +
+                  " bytes, more than may be");
+  }
+  if (header.stored_size() == 0 || header.stored_size() >= header.raw_size()) {
+    return broken("a compressed block is not smaller than what it stands for");
+  }
+  if (header.count() > header.raw_size() / kFrameBytesMin) {
+    return broken("a compressed block says more records than it can hold");
+  }
+  return {};
+}
+
+Result<void> check_dictionary_size(const BlockHeader& header) {
+  if (header.stored_size() > kDictionaryHeadBytes && header.stored_size() <= kDictionaryBytesMax) {
+    return {};
+  }
+  return broken("a dictionary of " + std::to_string(header.stored_size()) + " bytes");
+}
+
 Result<void> check_kind(const BlockHeader& header) {
   switch (kind_of(header)) {
     case BlockKind::data:
@@ -61,8 +97,10 @@ Result<void> check_kind(const BlockHeader& header) {
     case BlockKind::gap:
       SPILLWAY_CHECKED(check_stored_size(header, sizeof(format::GapDeclaration)));
       break;
-    case BlockKind::schema:
     case BlockKind::dictionary:
+      SPILLWAY_CHECKED(check_dictionary_size(header));
+      break;
+    case BlockKind::schema:
       break;
     default:
       return broken("unknown block kind " + std::to_string(header.kind()));
@@ -71,6 +109,7 @@ Result<void> check_kind(const BlockHeader& header) {
 }
 
 Result<void> check_data(const BlockHeader& header, std::span<const std::byte> stored) {
+  if (header.codec() != static_cast<std::uint8_t>(format::Codec::none)) return {};
   SPILLWAY_TRY(count, count_frames(stored));
   if (count == header.count()) return {};
   return broken("a data block says " + std::to_string(header.count()) + " records and holds " +
@@ -123,13 +162,7 @@ Result<void> check_block_header(const BlockHeader& header, std::uint64_t room,
     return broken("a block does not lie whole in the " + std::to_string(room) + " bytes there are");
   }
   if ((header.flags() & ~kEarlierSegmentsSafe) != 0) return broken("a block has unknown flags");
-  if (header.codec() != static_cast<std::uint8_t>(format::Codec::none)) {
-    return broken("a block's codec " + std::to_string(header.codec()) +
-                  " is not supported by this version");
-  }
-  if (header.raw_size() != header.stored_size()) {
-    return broken("a block without a codec has a raw size unlike its stored size");
-  }
+  SPILLWAY_CHECKED(check_codec(header));
   if (header.base_offset() != expected_offset) {
     return broken("a block has offset " + std::to_string(header.base_offset()) + " where " +
                   std::to_string(expected_offset) + " was expected");
@@ -157,9 +190,29 @@ Result<void> check_block(const BlockHeader& header, std::span<const std::byte> s
       return check_clock(stored);
     case BlockKind::gap:
       return check_gap(header, stored);
+    case BlockKind::dictionary:
+      return check_dictionary(stored);
     default:
       return {};
   }
+}
+
+std::uint32_t dictionary_id(std::span<const std::byte> content) {
+  return kDictionaryIdMin +
+         static_cast<std::uint32_t>(xxh3(content, 0) % (kDictionaryIdEnd - kDictionaryIdMin));
+}
+
+Result<void> check_dictionary(std::span<const std::byte> dictionary) {
+  if (dictionary.size() <= kDictionaryHeadBytes || dictionary.size() > kDictionaryBytesMax) {
+    return broken("a dictionary of " + std::to_string(dictionary.size()) + " bytes");
+  }
+  std::uint32_t head[2];
+  std::memcpy(head, dictionary.data(), sizeof head);
+  if (head[0] != kDictionaryMagic) return broken("a dictionary does not begin with zstd's magic");
+  if (head[1] != dictionary_id(dictionary.subspan(kDictionaryHeadBytes))) {
+    return broken("a dictionary's id is not the one of its content");
+  }
+  return {};
 }
 
 }  // namespace spillway::core

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 
 #include "core/spill/paths.h"
 #include "core/spill/stream_listing.h"
@@ -135,14 +136,22 @@ Result<bool> scan_segment(env::Env& env, FoundStream& found, std::size_t index) 
   SegmentScan scan(info.header);
   scan.set_limit(end_limit(found.segments, index));
   bool any_data = false;
+  std::vector<std::vector<std::byte>> dictionaries;
   while (true) {
     SPILLWAY_TRY(block, scan.next(window));
     if (!block) break;
     found.lanes.learn(*block);
     found.schemas.learn(*block);
+    if (block->kind() == format::BlockKind::dictionary) {
+      dictionaries.emplace_back(block->stored.begin(), block->stored.end());
+    }
     any_data = any_data || block->kind() == format::BlockKind::data;
     ++found.blocks_scanned;
   }
+  // Earlier segments are scanned later.
+  found.dictionaries.insert(found.dictionaries.begin(),
+                            std::make_move_iterator(dictionaries.begin()),
+                            std::make_move_iterator(dictionaries.end()));
   if (index + 1 == found.segments.size()) {
     found.next_offset = scan.next_offset();
     found.tail = scan.position();

@@ -32,10 +32,11 @@ namespace spillway::core {
 struct FoundStream {
   std::vector<SegmentInfo> segments;  // ascending
   LaneTable lanes;
-  SchemaTable schemas;              // those that the lanes name, and others
-  std::uint64_t next_offset = 0;    // behind the last segment's valid prefix
-  std::uint64_t next_sequence = 0;  // higher than that of any file that was there
-  std::uint64_t tail = 0;           // behind the last segment's last valid block
+  SchemaTable schemas;                               // those that the lanes name, and others
+  std::vector<std::vector<std::byte>> dictionaries;  // of the segments that were scanned, in order
+  std::uint64_t next_offset = 0;                     // behind the last segment's valid prefix
+  std::uint64_t next_sequence = 0;                   // higher than that of any file that was there
+  std::uint64_t tail = 0;                            // behind the last segment's last valid block
   std::uint64_t blocks_scanned = 0;
   std::uint64_t lost_until =
       0;                // a segment that was set aside begins here: nothing below is still to come

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "spillway/core/assert.h"
+#include "spillway/core/codec.h"
 
 namespace spillway::core {
 
@@ -19,7 +20,7 @@ std::span<const std::byte> BlockDraft::stage(std::span<const std::byte> stored) 
 std::span<const std::byte> BlockDraft::seal(format::BlockHeader header, std::uint16_t flags,
                                             std::uint64_t salt) {
   header.mutate_stored_size(static_cast<std::uint32_t>(stored_bytes_));
-  header.mutate_raw_size(static_cast<std::uint32_t>(stored_bytes_));
+  if (!is_compressed(header)) header.mutate_raw_size(static_cast<std::uint32_t>(stored_bytes_));
   header.mutate_flags(flags);
   auto* const placed = reinterpret_cast<format::BlockHeader*>(bytes_.data());
   std::memcpy(placed, &header, sizeof(header));

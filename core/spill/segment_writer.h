@@ -31,7 +31,9 @@ class BlockDraft {
  public:
   /// Copies the bytes; the copy, which is good until the next call, is what will be written.
   [[nodiscard]] std::span<const std::byte> stage(std::span<const std::byte> stored);
-  /// Makes what was staged a block: sizes, flags and checksum are filled in here.
+  [[nodiscard]] std::size_t staged_bytes() const { return stored_bytes_; }
+  /// Makes what was staged a block: sizes, flags and checksum are filled in here; a compressed
+  /// block's raw size is the caller's to say.
   [[nodiscard]] std::span<const std::byte> seal(format::BlockHeader header, std::uint16_t flags,
                                                 std::uint64_t salt);
 

@@ -3,16 +3,12 @@
 
 namespace spillway::core {
 
-namespace {
-
-format::BlockHeader header_of(format::BlockKind kind, std::uint64_t base_offset) {
+format::BlockHeader StreamImpl::header_of(format::BlockKind kind, std::uint64_t base_offset) {
   format::BlockHeader header;
   header.mutate_kind(static_cast<std::uint8_t>(kind));
   header.mutate_base_offset(base_offset);
   return header;
 }
-
-}  // namespace
 
 std::uint64_t StreamImpl::run_bytes_max() const {
   // What any new segment has room for, however many lanes its head declares.
@@ -128,20 +124,31 @@ Result<Appended> StreamImpl::append(const FrameRun& run) {
     return fail(ErrorCode::kInvalidArgument,
                 what() + "a run from a lane that was not declared: declare it first");
   }
+  if (compressor_ != nullptr && !run.pressed && compresses() &&
+      Compressor::takes(run.frames.size())) {
+    return append_compressed(run, *lane);
+  }
   SPILLWAY_CHECKED(make_room(run.frames.size()));
   // The lane's bytes may change at any time: the copy is checked, and the copy is what counts.
   SPILLWAY_TRY(count, count_frames(draft_.stage(run.frames)));
   if (count == 0) return fail(ErrorCode::kInvalidArgument, what() + "an empty run of frames");
   format::BlockHeader header = header_of(format::BlockKind::data, next_offset_);
   header.mutate_count(count);
+  return publish(run, *lane, header);
+}
+
+Result<Appended> StreamImpl::publish(const FrameRun& run, LanePosition& lane,
+                                     format::BlockHeader& header) {
   header.mutate_lane_id(run.lane_id);
   header.mutate_lane_end(run.lane_end);
   header.mutate_anchor_ticks(run.anchor_ticks);
   header.mutate_anchor_boottime_ns(run.anchor_boottime_ns);
   SPILLWAY_CHECKED(active_->write(header, draft_));
-  lane->lane_end = run.lane_end;
+  totals_.raw_bytes += run.frames.size();
+  totals_.stored_bytes += draft_.staged_bytes();
+  lane.lane_end = run.lane_end;
   const std::uint64_t first = next_offset_;
-  next_offset_ += count;
+  next_offset_ += header.count();
   control_->set_next(next_offset_);
   page_->set_next(next_offset_);
   return Appended{first, next_offset_};

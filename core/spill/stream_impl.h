@@ -1,6 +1,7 @@
-// StreamImpl: a stream's writing half, in one class and five files by subject:
+// StreamImpl: a stream's writing half, in one class and six files by subject:
 //   stream_open.cc       options, recovery, the first segment, close
 //   stream_append.cc     lanes, append, clock blocks, schemas
+//   stream_codec.cc      compressed blocks and their dictionaries
 //   stream_roll.cc       the next segment: its file, its header, its first blocks; the spare
 //   stream_sync.cc       group commit; what happens after a sync that failed
 //   stream_retention.cc  quota and cursors
@@ -10,6 +11,8 @@
 #include <deque>
 #include <memory>
 
+#include "core/codec/compressor.h"
+#include "core/codec/dictionary_plan.h"
 #include "core/spill/control_page.h"
 #include "core/spill/lane_table.h"
 #include "core/spill/recovery.h"
@@ -43,6 +46,10 @@ class StreamImpl final : public Stream {
   Result<void> finish_sync(const SyncPlan& plan, const Result<void>& outcome) override;
   std::optional<SpareOrder> order_spare() override;
   void finish_spare(const SpareOrder& order, const Result<void>& outcome) override;
+  bool compresses() const override;
+  std::optional<TrainingOrder> order_training() override;
+  void finish_training(const TrainingOrder& order, const Result<void>& outcome) override;
+  const CompressionTotals& compression() const override { return totals_; }
   Result<void> collect() override;
   std::uint64_t oldest_offset() const override;
   std::uint64_t next_offset() const override { return next_offset_; }
@@ -90,6 +97,8 @@ class StreamImpl final : public Stream {
   void publish_all();
 
   // stream_append.cc
+  [[nodiscard]] static format::BlockHeader header_of(format::BlockKind kind,
+                                                     std::uint64_t base_offset);
   Result<void> make_room(std::uint64_t stored_bytes);
   Result<void> write_lane(SegmentWriter& segment, const LanePosition& lane,
                           std::uint64_t base_offset);
@@ -97,6 +106,21 @@ class StreamImpl final : public Stream {
   Result<void> write_schema(SegmentWriter& segment, std::span<const std::byte> bfbs,
                             std::uint64_t base_offset);
   void make_head_room(std::uint64_t bytes);
+  /// Writes what was staged as the run's block; it is process-safe then.
+  Result<Appended> publish(const FrameRun& run, LanePosition& lane, format::BlockHeader& header);
+
+  // stream_codec.cc
+  void start_codec(const FoundStream& found);
+  Result<Appended> append_compressed(const FrameRun& run, LanePosition& lane);
+  [[nodiscard]] const Dictionary* dictionary() const;
+  [[nodiscard]] bool dictionary_stands() const;
+  Result<bool> bring_dictionary(std::uint64_t stored_bytes);
+  Result<void> write_dictionary(SegmentWriter& segment,
+                                const std::shared_ptr<const Dictionary>& written,
+                                std::uint64_t base_offset);
+  void learn_dictionary(std::span<const std::byte> bytes);
+  Result<void> write_live_dictionaries(SegmentWriter& segment, std::uint64_t base_offset);
+  [[nodiscard]] std::uint64_t live_dictionary_bytes() const;
 
   // stream_roll.cc
   [[nodiscard]] std::uint64_t lanes_head_bytes() const;
@@ -163,6 +187,16 @@ class StreamImpl final : public Stream {
   Journal journal_;
   std::uint64_t next_offset_ = 0;
   std::uint64_t next_sequence_ = 0;
+  std::unique_ptr<Compressor> compressor_;  // none if the stream never compresses
+  std::unique_ptr<DictionaryPlan> dictionary_plan_;
+  /// Those that what is not power-safe may need, should it have to be written again; the last is in
+  /// use.
+  std::vector<std::shared_ptr<const Dictionary>> dictionaries_;
+  std::uint64_t dictionary_offset_ = 0;      // from here on only the last one is used
+  std::uint64_t dictionary_segment_ = 0;     // the newest segment into which one was written ...
+  std::size_t dictionaries_in_segment_ = 0;  // ... how many, at most ...
+  std::shared_ptr<const Dictionary> standing_dictionary_;  // ... and the last of them
+  CompressionTotals totals_;
   std::string failure_;  // why the stream has failed; empty while it has not
   Recovery recovery_;
 };

@@ -85,6 +85,7 @@ Result<void> StreamImpl::start() {
   recovery_.blocks_scanned = found.blocks_scanned;
   recovery_.reason = decision.reason;
   recovery_.set_aside = found.damage;
+  start_codec(found);
   if (lanes_head_bytes() > head_bytes_max()) {
     return fail(ErrorCode::kInvalidArgument,
                 what() + std::to_string(lanes_.all().size()) +
@@ -150,6 +151,7 @@ Result<void> StreamImpl::gather_unsynced(std::uint64_t durable) {
       if (position == 0 && scan.next_offset() >= durable) position = scan.position();
       SPILLWAY_TRY(block, scan.next(source));
       if (!block) break;
+      if (block->kind() == format::BlockKind::dictionary) learn_dictionary(block->stored);
     }
     segment->set_tail(scan.position());
     unsynced_.push_back({segment, position == 0 ? scan.position() : position,

@@ -8,6 +8,7 @@
 #include "core/spill/paths.h"
 #include "core/spill/segment_scan.h"
 #include "core/spill/stream_listing.h"
+#include "spillway/core/codec.h"
 
 namespace spillway::core {
 
@@ -38,6 +39,7 @@ class FileStreamReader final : public StreamReader {
     return {};
   }
 
+  void offer_stored(bool stored) override { offers_stored_ = stored; }
   Result<std::optional<StreamItem>> next() override;
   std::uint64_t position() const override { return position_; }
   Result<std::uint64_t> oldest_offset() override;
@@ -60,7 +62,8 @@ class FileStreamReader final : public StreamReader {
   [[nodiscard]] bool directory_may_have_changed();
   Result<void> lay_ready(const ScannedBlock& gap);
   [[nodiscard]] bool skips(const ScannedBlock& block) const;
-  Block take(const ScannedBlock& block);
+  StreamItem take(const ScannedBlock& block);
+  [[nodiscard]] bool decode(const ScannedBlock& scanned, Block& block);
 
   env::Env& env_;
   std::string directory_;
@@ -70,6 +73,9 @@ class FileStreamReader final : public StreamReader {
   std::optional<Behind> behind_;
   std::deque<Gap> pending_;
   std::uint64_t position_ = 0;
+  bool offers_stored_ = false;
+  BlockDecoder decoder_;
+  std::vector<std::byte> decoded_;
 };
 
 Result<void> FileStreamReader::list() {
@@ -116,6 +122,7 @@ Result<bool> FileStreamReader::enter() {
     auto file = env_.open(info.path, env::OpenMode::kRead);
     if (file) {
       open_ = std::make_unique<OpenSegment>(info, std::move(*file));
+      decoder_.forget();
       open_->scan.set_limit(end_limit(segments_, *chosen));
       open_->last_look = *chosen + 1 < segments_.size();
       return true;
@@ -169,11 +176,25 @@ Result<void> FileStreamReader::lay_ready(const ScannedBlock& gap) {
 
 bool FileStreamReader::skips(const ScannedBlock& block) const {
   if (block.kind() == format::BlockKind::seal) return true;
+  if (block.kind() == format::BlockKind::dictionary) return !offers_stored_;
   return block.kind() == format::BlockKind::data &&
          block.header.base_offset() + block.header.count() <= position_;
 }
 
-Block FileStreamReader::take(const ScannedBlock& scanned) {
+/// What the block stands for, sealed as if it had been stored so. False: its bytes are damage.
+bool FileStreamReader::decode(const ScannedBlock& scanned, Block& block) {
+  decoded_.resize(kDecodedBytesMax);
+  const auto frames = std::span(decoded_).first(scanned.header.raw_size());
+  if (!decoder_.decode(scanned.header, scanned.stored, frames)) return false;
+  if (offers_stored_) return true;
+  block.stored = frames;
+  block.header.mutate_codec(static_cast<std::uint8_t>(format::Codec::none));
+  block.header.mutate_stored_size(block.header.raw_size());
+  block.header.mutate_checksum(block_checksum(block.header, block.stored, block.salt));
+  return true;
+}
+
+StreamItem FileStreamReader::take(const ScannedBlock& scanned) {
   Block block;
   block.header = scanned.header;
   block.stored = scanned.stored;
@@ -181,9 +202,13 @@ Block FileStreamReader::take(const ScannedBlock& scanned) {
   block.segment_sequence = open_->info.sequence;
   block.journal_sequence = open_->info.header.journal_sequence();
   block.journal = open_->info.journal();
-  if (scanned.kind() == format::BlockKind::data) {
-    if (scanned.header.base_offset() < position_) block.skip_below = position_;
-    position_ = scanned.header.base_offset() + scanned.header.count();
+  if (scanned.kind() != format::BlockKind::data) return block;
+  const std::uint64_t first = std::max(position_, scanned.header.base_offset());
+  const std::uint64_t next = scanned.header.base_offset() + scanned.header.count();
+  if (first > scanned.header.base_offset()) block.skip_below = first;
+  position_ = next;
+  if (is_compressed(scanned.header) && !decode(scanned, block)) {
+    return Gap{first, next, format::GapReason::damage, 0};
   }
   return block;
 }
@@ -213,8 +238,12 @@ Result<std::optional<StreamItem>> FileStreamReader::next() {
       SPILLWAY_CHECKED(lay_ready(*block));
       continue;
     }
+    if (block && block->kind() == format::BlockKind::dictionary) {
+      // Should zstd not take it, the blocks that name it are damage.
+      static_cast<void>(decoder_.learn(block->stored));
+    }
     if (block && skips(*block)) continue;
-    if (block) return std::optional<StreamItem>(take(*block));
+    if (block) return std::optional(take(*block));
     SPILLWAY_TRY(look_on, leave());
     if (!look_on) return std::optional<StreamItem>{};
   }

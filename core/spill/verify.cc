@@ -7,6 +7,7 @@
 #include "core/spill/paths.h"
 #include "core/spill/segment_scan.h"
 #include "core/spill/stream_listing.h"
+#include "spillway/core/codec.h"
 
 namespace spillway::core {
 
@@ -33,6 +34,7 @@ class Verification {
 
  private:
   Result<void> check_segment(std::size_t index);
+  void check_content(const SegmentInfo& info, const ScannedBlock& block, BlockDecoder& decoder);
   Result<void> check_end(const SegmentInfo& info, const SegmentScan& scan, std::uint64_t limit,
                          ByteSource& source);
   Result<bool> is_unexplained(const SegmentInfo& info, const SegmentScan& scan, ByteSource& source);
@@ -44,6 +46,7 @@ class Verification {
   std::string directory_;
   std::vector<SegmentInfo> segments_;
   VerifyReport report_;
+  std::vector<std::byte> decoded_;
 };
 
 Result<void> Verification::check_segment(std::size_t index) {
@@ -73,11 +76,13 @@ Result<void> Verification::check_segment(std::size_t index) {
   FileWindow window(std::move(*file));
   SegmentScan scan(info.header);
   scan.set_limit(limit);
+  BlockDecoder decoder;
   while (true) {
     SPILLWAY_TRY(block, scan.next(window));
     if (!block) break;
     ++segment.blocks;
     segment.records += block->header.count();
+    check_content(info, *block, decoder);
   }
   SPILLWAY_TRY(still_held, env_.exists(info.path));
   if (!still_held) return {};  // freed and recycled under our eyes
@@ -92,6 +97,22 @@ Result<void> Verification::check_segment(std::size_t index) {
   report_.records += segment.records;
   report_.segments.push_back(std::move(segment));
   return check_end(info, scan, limit, window);
+}
+
+/// What the walk does not look at: whether a compressed block can be decoded.
+void Verification::check_content(const SegmentInfo& info, const ScannedBlock& block,
+                                 BlockDecoder& decoder) {
+  Result<void> sound;
+  if (block.kind() == format::BlockKind::dictionary) sound = decoder.learn(block.stored);
+  if (is_compressed(block.header)) {
+    decoded_.resize(kDecodedBytesMax);
+    sound = decoder.decode(block.header, block.stored,
+                           std::span(decoded_).first(block.header.raw_size()));
+  }
+  if (sound) return;
+  const std::uint64_t first = block.header.base_offset();
+  report_.damages.push_back({info.path, block.position, first, first + block.header.count(),
+                             sound.error().message, 0, 0});
 }
 
 Result<void> Verification::check_end(const SegmentInfo& info, const SegmentScan& scan,

@@ -61,6 +61,7 @@ json::object describe(const core::Config& config) {
          {"sync_interval_ns", stream.sync_interval_ns},
          {"segment_bytes", stream.segment_bytes},
          {"max_bytes", stream.max_bytes},
+         {"compress", core::name_of(stream.compress)},
          {"when_full",
           stream.when_full == core::WhenFull::kRejectNew ? "reject-new" : "drop-oldest"}});
   }

@@ -68,6 +68,13 @@ void print_streams(std::ostream& out, const json::value& agent) {
         << number(stream, "oldest_offset") << ".." << next << ", not yet power-safe "
         << (next > durable ? next - durable : 0) << ", " << bytes_text(number(stream, "held_bytes"))
         << " of " << bytes_text(number(stream, "max_bytes"));
+    if (number(stream, "compressed_blocks") != 0) {
+      const auto raw = static_cast<double>(number(stream, "appended_raw_bytes"));
+      const auto stored = static_cast<double>(number(stream, "appended_stored_bytes"));
+      std::array<char, 32> ratio{};
+      std::snprintf(ratio.data(), ratio.size(), "%.1f", raw / stored);
+      out << ", stored " << ratio.data() << " times smaller since the start";
+    }
     if (const auto dropped = number(stream, "dropped_records"); dropped != 0) {
       out << ", dropped " << dropped;
     }

@@ -60,6 +60,7 @@ core::StreamOptions stream_options(const core::Config& config, const core::Strea
   options.segment_bytes = stream.segment_bytes;
   options.max_bytes = stream.max_bytes;
   options.when_full = stream.when_full;
+  options.compress = stream.compress;
   for (const auto& uplink : config.uplinks) {
     const auto& names = uplink.streams;
     if (std::find(names.begin(), names.end(), stream.name) != names.end()) {
@@ -159,7 +160,7 @@ StepReport Agent::step(Look look) {
   const Now now = read_now();
   const auto report = drain_->step(now, look);
   exchange_orders();
-  if (report.records != 0) last_data_ns_ = now.boottime_ns;
+  if (report.records != 0 || report.gathering) last_data_ns_ = now.boottime_ns;
   notifier_.alive(now.boottime_ns);
   keep_flash_meter(now.boottime_ns);
   if (status_->due(now.boottime_ns)) write_status();
@@ -231,6 +232,7 @@ void Agent::write_status() {
 
 core::Result<void> Agent::stop_cleanly() {
   const std::uint64_t give_up_at = env_.boottime_ns() + kLastDrainNs;
+  drain_->stop_gathering();
   for (auto report = step();
        (report.records != 0 || report.more) && env_.boottime_ns() < give_up_at;) {
     report = step();

@@ -36,6 +36,12 @@ json::object stream_json(const core::Stream& stream, bool full, bool failed) {
       {"held_bytes", stream.held_bytes()},   {"max_bytes", stream.options().max_bytes},
       {"gaps", stream.gaps().all().size()},  {"dropped_records", dropped},
   };
+  const auto& compression = stream.compression();
+  out["compressing"] = stream.compresses();
+  out["appended_raw_bytes"] = compression.raw_bytes;
+  out["appended_stored_bytes"] = compression.stored_bytes;
+  out["compressed_blocks"] = compression.compressed_blocks;
+  out["dictionaries"] = compression.dictionaries;
   if (!stream.recovery().reason.empty()) out["recovery"] = stream.recovery().reason;
   return out;
 }

@@ -8,6 +8,14 @@
 
 namespace spillway::agent {
 
+namespace {
+
+/// A lane's records wait for each other no longer and no more than this.
+constexpr std::uint64_t kGatherNsMax = 10'000'000'000;
+constexpr std::uint64_t kGatherBytesMax = 32 * 1024;
+
+}  // namespace
+
 Drain::Drain(LaneSource& source, std::vector<StreamSetup> streams, DrainOptions options)
     : source_(source), options_(std::move(options)), lanes_(options_.boot_id) {
   SPILLWAY_ASSERT(!streams.empty());
@@ -27,9 +35,7 @@ StepReport Drain::step(const Now& now, Look look) {
   tidy_schemas(now);
   const bool look_again = scan_again_at_ns_ != 0 && now.boottime_ns >= scan_again_at_ns_;
   if (source_.changed() || !scanned_ || look_again) admit(now);
-  for (auto& state : streams_) {
-    state.blocked = state.failed && now.boottime_ns < state.retry_at_ns;
-  }
+  for (auto& state : streams_) begin_step(state, now, everywhere);
   // Each lane once, beginning one further each step, so that none is always first when a stream
   // fills up.
   const std::size_t count = lanes_.size();
@@ -45,6 +51,27 @@ StepReport Drain::step(const Now& now, Look look) {
     keep_stream(stream, now, everywhere && flush_waits(stream));
   }
   return report;
+}
+
+void Drain::begin_step(StreamState& state, const Now& now, bool everywhere) {
+  state.blocked = state.failed && now.boottime_ns < state.retry_at_ns;
+  const std::uint64_t since = state.gathering_since_ns;
+  const std::uint64_t gather_ns = std::min(state.commit.interval_ns(), kGatherNsMax);
+  state.gathers = may_gather_ && gather_ns != 0 && state.stream->compresses() &&
+                  (since == 0 || now.boottime_ns - since < gather_ns);
+  // A step that passes over quiet lanes would leave some behind.
+  if (state.gathers || since == 0 || !everywhere) return;
+  // All lanes give what they hold now, and the sync is due from when the oldest of it came.
+  state.commit.appended(since);
+  state.gathering_since_ns = 0;
+}
+
+/// What stays in its lane for now, to be compressed in one piece with what comes next.
+bool Drain::gathers(const Lane& lane, const StreamState& state, const shm::Walk& walk) const {
+  if (!state.gathers || lane.has_successor || walk.end != shm::WalkEnd::kEmpty) return false;
+  const std::uint64_t limit = std::min(lane.reader->capacity() / 8, kGatherBytesMax);
+  return walk.frames.size() < limit && !lane.reader->producer_waits() &&
+         lane.reader->flush_wanted() <= lane.reader->position();
 }
 
 std::vector<Order> Drain::take_orders() { return std::exchange(orders_, {}); }
@@ -67,7 +94,14 @@ Drain::Took Drain::drain_lane(Lane& lane, const Now& now, StepReport& report) {
                     "a record is larger than the stream's segments take; raise segment_bytes");
     return Took::kLaneEnded;
   }
+  if (gathers(lane, state, walk)) {
+    lane.quiet = true;
+    report.gathering = true;
+    if (state.gathering_since_ns == 0) state.gathering_since_ns = now.boottime_ns;
+    return Took::kNothing;
+  }
   if (walk.end == shm::WalkEnd::kBounded) report.more = true;
+  lane.bounded_walks = walk.end == shm::WalkEnd::kBounded ? lane.bounded_walks + 1 : 0;
   if (walk.frames.size() > lane.reader->capacity() / 8) report.pressed = true;
   return append(lane, state, walk, now, report) ? Took::kSome : Took::kLaneEnded;
 }
@@ -84,6 +118,7 @@ bool Drain::append(Lane& lane, StreamState& state, const shm::Walk& walk, const 
   run.frames = walk.frames;
   run.anchor_ticks = now.ticks.at(std::min(kind, now.ticks.size() - 1));
   run.anchor_boottime_ns = now.boottime_ns;
+  run.pressed = lane.bounded_walks > 1 || walk.frames.size() > lane.reader->capacity() / 2;
   const auto appended = state.stream->append(run);
   if (!appended) {
     if (appended.error().code == core::ErrorCode::kCorrupt) {

@@ -21,7 +21,11 @@
 //     another.
 //  4. A lane's producer is known to be gone before its last walk, and the lane is removed only when
 //     that walk was empty.
-//  5. A lane is told a position is power-safe only after a sync that was planned at or behind it
+//  5. While a stream compresses a backlog, records stay in their lanes to become longer runs: no
+//     longer than its sync_interval, so that they are power-safe no later than without, and not a
+//     moment once somebody waits, a lane fills, or the drain is to end. In a lane they survive any
+//     process's death as well as in the spill.
+//  6. A lane is told a position is power-safe only after a sync that was planned at or behind it
 //     (see GroupCommit).
 #pragma once
 
@@ -87,8 +91,9 @@ enum class Look : std::uint8_t {
 struct StepReport {
   std::uint64_t records = 0;
   std::uint64_t bytes = 0;
-  bool more = false;     // a lane had more than one step takes
-  bool pressed = false;  // a lane was more than an eighth full: do not sleep long
+  bool more = false;       // a lane had more than one step takes
+  bool pressed = false;    // a lane was more than an eighth full: do not sleep long
+  bool gathering = false;  // records were left in their lanes (invariant 5): look again soon
 };
 
 struct DrainCounters {
@@ -120,6 +125,8 @@ class Drain {
   /// Plans a sync of every stream that has anything unsynced, whatever the interval: for the clean
   /// end.
   void request_sync(const Now& now);
+  /// From now on nothing is left in a lane to gather: before the clean end.
+  void stop_gathering() { may_gather_ = false; }
 
   [[nodiscard]] const LaneTable& lanes() const { return lanes_; }
   [[nodiscard]] const std::map<std::string, IgnoredLane>& ignored() const { return ignored_; }
@@ -134,7 +141,9 @@ class Drain {
     GroupCommit commit;
     bool full = false;
     bool failed = false;
-    bool blocked = false;  // nothing more goes in during this step
+    bool blocked = false;                  // nothing more goes in during this step
+    bool gathers = false;                  // during this step
+    std::uint64_t gathering_since_ns = 0;  // the oldest record left in a lane; 0: none is
     std::uint64_t retry_at_ns = 0;
     std::uint64_t collect_at_ns = 0;
     std::uint64_t schemas_left_out = 0;  // as far as it was told
@@ -152,6 +161,9 @@ class Drain {
   void forget_vanished_lanes();
 
   // drain.cc: records go
+  void begin_step(StreamState& state, const Now& now, bool everywhere);
+  [[nodiscard]] bool gathers(const Lane& lane, const StreamState& state,
+                             const shm::Walk& walk) const;
   [[nodiscard]] Took drain_lane(Lane& lane, const Now& now, StepReport& report);
   [[nodiscard]] bool append(Lane& lane, StreamState& state, const shm::Walk& walk, const Now& now,
                             StepReport& report);
@@ -187,6 +199,7 @@ class Drain {
   std::size_t first_lane_ = 0;  // round robin
   std::uint64_t looked_everywhere_at_ns_ = 0;
   bool scanned_ = false;
+  bool may_gather_ = true;
   std::uint64_t scan_again_at_ns_ = 0;  // 0: only when the directory changes
   std::set<std::uint64_t> warned_schemas_;
   std::uint64_t tidy_schemas_at_ns_ = 0;

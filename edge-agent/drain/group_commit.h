@@ -28,12 +28,13 @@ class GroupCommit {
 
   explicit GroupCommit(std::uint64_t interval_ns) : interval_ns_(interval_ns) {}
 
-  /// The stream holds bytes that may not be power-safe yet.
-  void appended(std::uint64_t now_ns) {
-    if (dirty_) return;
+  /// The stream holds bytes that may not be power-safe yet; `since_ns`: when they came.
+  void appended(std::uint64_t since_ns) {
+    const std::uint64_t due_at_ns = since_ns + interval_ns_;
+    if (!dirty_ || due_at_ns < due_at_ns_) due_at_ns_ = due_at_ns;
     dirty_ = true;
-    due_at_ns_ = now_ns + interval_ns_;
   }
+  [[nodiscard]] std::uint64_t interval_ns() const { return interval_ns_; }
   [[nodiscard]] bool due(std::uint64_t now_ns, bool flush_waits) const {
     if (under_way_ || !dirty_ || now_ns < not_before_ns_) return false;
     return flush_waits || now_ns >= due_at_ns_;

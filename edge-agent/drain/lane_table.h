@@ -29,11 +29,12 @@ struct Lane {
   std::optional<std::size_t> stream;  // none: no stream's filter matches, so it is not drained
   bool waiting = false;               // behind an older lane of the same producer and topic
   bool has_successor = false;         // another lane waits behind this one
-  bool quiet = false;                 // its last walk was empty
+  bool quiet = false;                 // its last walk was empty, or its records are to gather
   bool declared = false;              // the stream knows it
   bool explained = false;             // its schema is in the stream, or never will be
   bool refused = false;  // the stream could not take its declaration; tried again each step
   bool gone = false;     // the producer is; what is committed now is all there will be
+  std::uint32_t bounded_walks = 0;  // in a row that did not come to the lane's end
   std::uint64_t declared_rejected = 0;
   std::uint64_t declare_again_at_ns = 0;
   std::uint64_t gone_checked_at_ns = 0;

@@ -27,6 +27,9 @@ void Drain::keep_stream(std::size_t index, const Now& now, bool flush_waits) {
   auto& state = streams_[index];
   plan_sync(index, now, flush_waits || state.stream->sync_is_urgent());
   if (auto spare = state.stream->order_spare()) orders_.push_back({index, std::move(*spare)});
+  if (auto training = state.stream->order_training()) {
+    orders_.push_back({index, std::move(*training)});
+  }
   if (now.boottime_ns < state.collect_at_ns) return;
   state.collect_at_ns = now.boottime_ns + options_.collect_interval_ns;
   if (const auto collected = state.stream->collect(); !collected) {
@@ -58,6 +61,11 @@ void Drain::finish(const Order& order, const core::Result<void>& outcome, const 
   if (const auto* spare = std::get_if<core::SpareOrder>(&order.work)) {
     if (!outcome) options_.log(Severity::kWarning, outcome.error().message);
     state.stream->finish_spare(*spare, outcome);
+    return;
+  }
+  if (const auto* training = std::get_if<core::TrainingOrder>(&order.work)) {
+    // Without a dictionary blocks are compressed all the same, only less.
+    state.stream->finish_training(*training, outcome);
     return;
   }
   const auto& plan = std::get<core::SyncPlan>(order.work);

@@ -85,6 +85,9 @@ class MappedLaneReader final : public LaneReader {
     // SYNC flush_wanted: pairs with Producer::flush_until.
     return lane().producer.flush_wanted.load(std::memory_order_acquire);
   }
+  [[nodiscard]] bool producer_waits() const override {
+    return lane().producer.waiting.load(std::memory_order_relaxed) != 0;
+  }
   [[nodiscard]] bool fencing() const override {
     return lane().producer.fencing.load(std::memory_order_relaxed) != 0;
   }

@@ -45,6 +45,7 @@ placement = "disk"
 segment_bytes = "64KiB"
 max_bytes = "1MiB"
 when_full = "reject-new"
+compress = "always"
 
 [[stream]]
 name = "rest"
@@ -88,6 +89,8 @@ TEST(Config, every_key_is_read) {
   EXPECT_EQ(config.streams[0].when_full, WhenFull::kRejectNew);
   EXPECT_EQ(config.streams[1].sync_interval_ns, 0U);
   EXPECT_EQ(config.streams[1].when_full, WhenFull::kDropOldest);
+  EXPECT_EQ(config.streams[0].compress, Compress::kAlways);
+  EXPECT_EQ(config.streams[1].compress, Compress::kBacklog);
   ASSERT_EQ(config.uplinks.size(), 2U);
   EXPECT_EQ(config.uplinks[0].window_bytes, 1U << 20);
   EXPECT_EQ(config.uplinks[0].reconnect_ns_min, 10'000'000U);
@@ -161,6 +164,7 @@ TEST(Config, stream_that_could_not_work_is_refused) {
   expect_complaint(stream_with("segment_bytes=65537"), "f.toml:4: ", "multiple of 4KiB");
   expect_complaint(stream_with("segment_bytes=\"65MiB\""), "f.toml:4: ", "a quarter");
   expect_complaint(stream_with("when_full=\"block\""), "f.toml:4: ", "drop-oldest");
+  expect_complaint(stream_with("compress=\"zip\""), "f.toml:4: ", "backlog");
   expect_complaint(stream_with("max_bytes=\"many\""), "f.toml:4: ", "8MiB");
   expect_complaint(stream_with("max_bytes=-1"), "f.toml:4: ", "above 0");
   expect_complaint(stream_with("sync_interval=\"1\""), "f.toml:4: ", "5ms");

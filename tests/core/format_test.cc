@@ -91,6 +91,22 @@ TestBlock lane_block() {
   return block_of(BlockKind::lane, bytes_of(declaration), 0, 1000);
 }
 
+/// Of valid form; no zstd has seen it.
+TestBlock dictionary_block(std::size_t content_bytes) {
+  Bytes bytes(8 + content_bytes, std::byte{0x31});
+  const std::uint32_t head[2] = {0xEC30A437, dictionary_id(std::span(bytes).subspan(8))};
+  std::memcpy(bytes.data(), head, sizeof head);
+  return block_of(BlockKind::dictionary, bytes, 0, 1000);
+}
+
+TestBlock compressed_block() {
+  TestBlock block = block_of(BlockKind::data, Bytes(40), 4, 1000);
+  block.header().mutate_codec(static_cast<std::uint8_t>(format::Codec::zstd));
+  block.header().mutate_raw_size(128);
+  block.seal();
+  return block;
+}
+
 TEST(Frames, walk_yields_each_record_with_its_ticks_and_ends_clean) {
   const Bytes frames = frames_of({1, 15, 16, 17, 5000});
   FrameCursor cursor(frames);
@@ -154,11 +170,12 @@ TEST(Block, valid_block_of_each_kind_is_accepted) {
   EXPECT_TRUE(block_of(BlockKind::clock, bytes_of(reading), 0, 9).check(9));
   EXPECT_TRUE(block_of(BlockKind::seal, {}, 0, 9).check(9));
   EXPECT_TRUE(block_of(BlockKind::schema, Bytes(77), 0, 9).check(9));
-  EXPECT_TRUE(block_of(BlockKind::dictionary, Bytes(1), 0, 9).check(9));
+  EXPECT_TRUE(dictionary_block(100).check(1000));
+  EXPECT_TRUE(compressed_block().check(1000));
 }
 
 TEST(Block, any_single_flipped_bit_is_rejected) {
-  for (TestBlock block : {data_block(), lane_block()}) {
+  for (TestBlock block : {data_block(), lane_block(), compressed_block(), dictionary_block(60)}) {
     const std::size_t bits = block.all().size() * 8;
     for (std::size_t bit = 0; bit < bits; ++bit) {
       const auto mask = static_cast<std::byte>(1U << (bit % 8));
@@ -181,7 +198,24 @@ TEST(Block, broken_rule_is_rejected_though_the_checksum_fits) {
       {"count", data_block(), [](BlockHeader& h) { h.mutate_count(3); }},
       {"no records", block_of(BlockKind::data, {}, 0, 1000), [](BlockHeader&) {}},
       {"flags", data_block(), [](BlockHeader& h) { h.mutate_flags(2); }},
-      {"codec", data_block(), [](BlockHeader& h) { h.mutate_codec(1); }},
+      {"no smaller", data_block(), [](BlockHeader& h) { h.mutate_codec(1); }},
+      {"unknown codec", compressed_block(), [](BlockHeader& h) { h.mutate_codec(2); }},
+      {"more than is decoded", compressed_block(),
+       [](BlockHeader& h) { h.mutate_raw_size(kDecodedBytesMax + 1); }},
+      {"more records than fit", compressed_block(), [](BlockHeader& h) { h.mutate_count(5); }},
+      {"compressed, of nothing", block_of(BlockKind::data, {}, 1, 1000),
+       [](BlockHeader& h) {
+         h.mutate_codec(1);
+         h.mutate_raw_size(64);
+       }},
+      {"compressed lane", lane_block(),
+       [](BlockHeader& h) {
+         h.mutate_codec(1);
+         h.mutate_raw_size(1000);
+       }},
+      {"no dictionary", block_of(BlockKind::dictionary, Bytes(100), 0, 1000), [](BlockHeader&) {}},
+      {"dictionary's size", dictionary_block(0), [](BlockHeader&) {}},
+      {"dictionary too large", dictionary_block(kDictionaryBytesMax), [](BlockHeader&) {}},
       {"raw size", data_block(), [](BlockHeader& h) { h.mutate_raw_size(7); }},
       {"stored size", data_block(), [](BlockHeader& h) { h.mutate_stored_size(16); }},
       {"offset", data_block(), [](BlockHeader& h) { h.mutate_base_offset(1001); }},
@@ -201,6 +235,14 @@ TEST(Block, broken_rule_is_rejected_though_the_checksum_fits) {
     ASSERT_FALSE(verdict.has_value()) << broken.name;
     EXPECT_EQ(verdict.error().code, ErrorCode::kCorrupt) << broken.name;
   }
+}
+
+TEST(Block, dictionary_under_another_id_than_its_content_asks_for_is_rejected) {
+  TestBlock block = dictionary_block(60);
+  ASSERT_TRUE(block.check(1000));
+  block.stored()[4] ^= std::byte{1};
+  block.seal();
+  EXPECT_FALSE(block.check(1000));
 }
 
 TEST(Block, offsets_that_run_past_the_last_are_rejected) {

@@ -6,6 +6,7 @@
 #include <functional>
 #include <random>
 
+#include "codec_helpers.h"
 #include "spill_helpers.h"
 #include "spillway/core/cursor.h"
 #include "spillway/core/env/sim_env.h"
@@ -30,10 +31,14 @@ class World {
     options_.segment_bytes = 64 * 1024;
     options_.max_bytes = 1 << 20;
     if (!has_quota_drops()) options_.uplinks = {"cloud"};
+    if (compresses()) options_.compress = Compress::kAlways;
   }
 
   /// Every third seed has no uplink and writes beyond the quota.
   [[nodiscard]] bool has_quota_drops() const { return seed_ % 3 == 2; }
+
+  /// Every second seed stores compressed blocks.
+  [[nodiscard]] bool compresses() const { return seed_ % 2 == 0; }
 
   env::SimEnv& env() { return env_; }
   StreamOptions& options() { return options_; }
@@ -43,6 +48,7 @@ class World {
   [[nodiscard]] std::uint64_t errors() const { return errors_; }
   [[nodiscard]] const std::string& last_error() const { return last_error_; }
   [[nodiscard]] const Uuid& journal() const { return journal_; }
+  [[nodiscard]] std::uint64_t trained() const { return trained_; }
 
   /// Opens the stream; an error counts and is no more than that.
   bool open() {
@@ -72,6 +78,7 @@ class World {
       const std::size_t bytes_min = has_quota_drops() ? 12000 : 1;
       append(1, i % 5 == 0 ? 1 : random_() % (24000 - bytes_min) + bytes_min);
       if (i % 7 == 2) make_spare();
+      if (i % 3 == 0) train();
       if (i % 6 == 1) sync_with_appends_between();
       if (i % 9 == 4 && !has_quota_drops()) acknowledge();
       if (i % 13 == 7) declare_again();
@@ -90,6 +97,7 @@ class World {
     for (std::size_t i = 0; i < count; ++i) {
       std::string record = std::to_string(history_) + ":" + std::to_string(serial_++) + ":";
       record.resize(std::max(bytes, record.size()), static_cast<char>('a' + serial_ % 26));
+      if (compresses()) make_harder(record);
       records.push_back(std::move(record));
     }
     const std::uint64_t lane = 1 + serial_ % 3;
@@ -213,6 +221,24 @@ class World {
     return call(*stream_);
   }
 
+  /// Or a segment would never be full: what 64 letters say cannot shrink below three quarters.
+  void make_harder(std::string& record) {
+    std::mt19937_64 letters(serial_);
+    for (std::size_t i = 100; i < record.size(); ++i)
+      record[i] = static_cast<char>(48 + letters() % 64);
+  }
+
+  /// In no time: each of a thousand worlds would train the same for tens of milliseconds.
+  void train() {
+    if (!stream_) return;
+    auto order = stream_->order_training();
+    if (!order) return;
+    static const auto kDictionary = train_dictionary(0, 1024);
+    order->training->dictionary = kDictionary;
+    stream_->finish_training(*order, {});
+    if (stream_->compression().dictionaries > 0) ++trained_;
+  }
+
   void make_spare() {
     if (!stream_) return;
     if (auto order = stream_->order_spare()) {
@@ -296,6 +322,7 @@ class World {
   std::uint64_t history_ = 0;
   std::uint64_t conflicts_ = 0;
   std::uint64_t errors_ = 0;
+  std::uint64_t trained_ = 0;
   std::string last_error_;
 };
 

@@ -27,6 +27,7 @@ struct TestStream {
   core::WhenFull when_full = core::WhenFull::kDropOldest;
   std::uint64_t max_bytes = 16 << 20;
   std::uint64_t segment_bytes = 1 << 20;
+  core::Compress compress = core::Compress::kNever;
 };
 
 /// Records by producer, in the order of the stream.
@@ -94,6 +95,7 @@ class DrainFixture : public ::testing::Test {
       made.segment_bytes = stream.segment_bytes;
       made.max_bytes = stream.max_bytes;
       made.when_full = stream.when_full;
+      made.compress = stream.compress;
       auto opened = core::Stream::open(env_, made);
       ASSERT_TRUE(opened) << opened.error().message;
       streams_.push_back(std::move(*opened));

@@ -20,6 +20,7 @@ struct FakeLaneFile {
   std::uint64_t consumed = 0;
   std::uint64_t durable = 0;
   bool gone = false;
+  bool waits = false;
   std::string last_record;  // committed just before the producer is asked for, and gone
 
   void put(const std::string& record) {
@@ -70,6 +71,7 @@ class FakeLaneReader final : public shm::LaneReader {
   std::uint64_t position() const override { return position_; }
   std::uint64_t rejected() const override { return 0; }
   std::uint64_t flush_wanted() const override { return 0; }
+  bool producer_waits() const override { return file_.waits; }
   bool fencing() const override { return false; }
   bool producer_gone() override {
     if (!file_.last_record.empty()) file_.put(std::exchange(file_.last_record, {}));

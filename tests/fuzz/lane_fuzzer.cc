@@ -77,6 +77,7 @@ class MeddledReader final : public shm::LaneReader {
   std::uint64_t position() const override { return inner_->position(); }
   std::uint64_t rejected() const override { return inner_->rejected(); }
   std::uint64_t flush_wanted() const override { return inner_->flush_wanted(); }
+  bool producer_waits() const override { return inner_->producer_waits(); }
   bool fencing() const override { return inner_->fencing(); }
   bool producer_gone() override { return inner_->producer_gone(); }
   void set_stream_full(bool full) override { inner_->set_stream_full(full); }

@@ -30,7 +30,13 @@ TEST(Messages, ComeThroughUnaltered) {
   EXPECT_EQ(same.streams[0].oldest_offset, 5U);
   EXPECT_EQ(same.streams[0].journals[0].next_offset, 9U);
 
+  EXPECT_FALSE(same.zstd);
+  hello.zstd = true;
+  EXPECT_TRUE(through(hello).zstd);
+  EXPECT_TRUE(through(Welcome{1, 77, {}, true}).zstd);
+
   const Welcome welcome = through(Welcome{1, 77, {{0, {{uuid_number(2), 6}}}}});
+  EXPECT_FALSE(welcome.zstd);
   EXPECT_EQ(welcome.window_bytes, 77U);
   EXPECT_EQ(welcome.streams[0].journals[0].next_offset, 6U);
 

@@ -7,8 +7,11 @@ namespace spillway::uplink::test {
 using consumer::InboxBatch;
 
 SessionPair::SessionPair(UplinkSessionOptions options, std::span<BlockSource* const> sources,
-                         consumer::Inbox& inbox, std::uint64_t consumer_window)
-    : uplink_(std::move(options), sources), consumer_({consumer_window}), inbox_(inbox) {}
+                         consumer::Inbox& inbox, std::uint64_t consumer_window,
+                         bool consumer_takes_zstd)
+    : uplink_(std::move(options), sources),
+      consumer_({consumer_window, consumer_takes_zstd}),
+      inbox_(inbox) {}
 
 bool SessionPair::step() {
   ++steps_;

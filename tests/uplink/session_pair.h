@@ -15,7 +15,8 @@ namespace spillway::uplink::test {
 class SessionPair {
  public:
   SessionPair(UplinkSessionOptions options, std::span<BlockSource* const> sources,
-              consumer::Inbox& inbox, std::uint64_t consumer_window = 4ULL << 20);
+              consumer::Inbox& inbox, std::uint64_t consumer_window = 4ULL << 20,
+              bool consumer_takes_zstd = true);
 
   /// False: nothing moved. Moves the first of: a message to the consumer, an inbox commit, a
   /// message to the uplink, a new message from the uplink.

@@ -68,6 +68,7 @@ class FakeSpill final : public BlockSource {
   core::Result<std::vector<core::JournalRange>> journals() override;
   core::Result<std::uint64_t> oldest_offset() override;
   core::Result<void> seek(std::uint64_t offset) override;
+  void offer_stored(bool) override {}  // it has none that are compressed
   core::Result<std::optional<core::StreamItem>> next() override;
   core::Result<void> acknowledge(const core::CursorPosition& position) override;
 

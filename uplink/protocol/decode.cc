@@ -55,6 +55,13 @@ Result<HeldStream> held_from(const protocol::HeldStream& table) {
   return stream;
 }
 
+/// What a peer does not know of it does not name.
+bool names_zstd(const flatbuffers::Vector<std::uint8_t>* codecs) {
+  return codecs != nullptr &&
+         std::find(codecs->begin(), codecs->end(),
+                   static_cast<std::uint8_t>(format::Codec::zstd)) != codecs->end();
+}
+
 Result<Message> read(const protocol::Hello& table) {
   Hello hello;
   hello.version = table.version();
@@ -70,6 +77,7 @@ Result<Message> read(const protocol::Hello& table) {
     SPILLWAY_TRY(held, held_from(*stream));
     hello.streams.push_back(std::move(held));
   }
+  hello.zstd = names_zstd(table.codecs());
   return hello;
 }
 
@@ -92,6 +100,7 @@ Result<Message> read(const protocol::Welcome& table) {
     }
     welcome.streams.push_back(std::move(wanted));
   }
+  welcome.zstd = names_zstd(table.codecs());
   return welcome;
 }
 

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 
 #include "spillway/uplink/protocol_generated.h"
 #include "uplink/protocol/messages.h"
@@ -23,6 +24,12 @@ Bytes finish(FlatBufferBuilder& builder, protocol::Body type, Offset<Table> body
   builder.Finish(protocol::CreateMessage(builder, type, body.Union()));
   const auto* begin = reinterpret_cast<const std::byte*>(builder.GetBufferPointer());
   return {begin, begin + builder.GetSize()};
+}
+
+Offset<flatbuffers::Vector<std::uint8_t>> codecs_of(FlatBufferBuilder& builder, bool zstd) {
+  const std::array<std::uint8_t, 2> codecs{static_cast<std::uint8_t>(format::Codec::none),
+                                           static_cast<std::uint8_t>(format::Codec::zstd)};
+  return builder.CreateVector(codecs.data(), zstd ? codecs.size() : 1);
 }
 
 Offset<protocol::HeldStream> held(FlatBufferBuilder& builder, const HeldStream& stream) {
@@ -59,8 +66,7 @@ Bytes encode(const Hello& hello) {
   const auto list = builder.CreateVector(streams);
   const auto gateway_name = builder.CreateString(hello.gateway_name);
   const auto uplink = builder.CreateString(hello.uplink);
-  const std::uint8_t codec_none = 0;
-  const auto codecs = builder.CreateVector(&codec_none, 1);
+  const auto codecs = codecs_of(builder, hello.zstd);
   const protocol::Id gateway = id_of(hello.gateway);
   return finish(
       builder, protocol::Body::Hello,
@@ -73,8 +79,10 @@ Bytes encode(const Welcome& welcome) {
   streams.reserve(welcome.streams.size());
   for (const WantedStream& stream : welcome.streams) streams.push_back(wanted(builder, stream));
   const auto list = builder.CreateVector(streams);
-  return finish(builder, protocol::Body::Welcome,
-                protocol::CreateWelcome(builder, welcome.version, welcome.window_bytes, list));
+  const auto codecs = codecs_of(builder, welcome.zstd);
+  return finish(
+      builder, protocol::Body::Welcome,
+      protocol::CreateWelcome(builder, welcome.version, welcome.window_bytes, list, codecs));
 }
 
 Bytes encode(const Blocks& blocks) {

@@ -36,6 +36,9 @@ inline constexpr std::size_t kMessageBytesMax = 40U * 1024 * 1024;
 /// Blocks messages are filled up to this; only a single block that is larger by itself may stand
 /// over.
 inline constexpr std::size_t kMessageBytesTarget = 256U * 1024;
+/// What the compressed blocks of one message decode to, at most: so much memory a peer can ask for
+/// with few bytes. Messages are filled up to the target by what their blocks decode to.
+inline constexpr std::size_t kDecodedBytesPerMessageMax = 4 * kMessageBytesTarget;
 /// Control messages (all but Blocks) are no larger.
 inline constexpr std::size_t kControlBytesMax = 1024U * 1024;
 inline constexpr std::size_t kStreamsMax = 256;
@@ -57,6 +60,7 @@ struct Hello {
   std::string gateway_name;
   std::string uplink;
   std::vector<HeldStream> streams;
+  bool zstd = false;  // blocks may be stored with it
 };
 
 struct WantedJournal {
@@ -73,6 +77,7 @@ struct Welcome {
   std::uint16_t version = kProtocolVersion;
   std::uint64_t window_bytes = 0;
   std::vector<WantedStream> streams;
+  bool zstd = false;  // and may be sent so; else they are decoded first
 };
 
 struct RunView {

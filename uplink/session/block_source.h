@@ -28,6 +28,9 @@ class BlockSource {
   [[nodiscard]] virtual core::Result<std::uint64_t> oldest_offset() = 0;
   /// The next items are the declarations that the block at `offset` needs, then data from there on.
   [[nodiscard]] virtual core::Result<void> seek(std::uint64_t offset) = 0;
+  /// True: compressed blocks come as they are stored, and their dictionaries with them. False, and at
+  /// first: they come decoded.
+  virtual void offer_stored(bool stored) = 0;
   /// The next block or gap, good until the next call; nothing if there is no more yet.
   [[nodiscard]] virtual core::Result<std::optional<core::StreamItem>> next() = 0;
   /// The far end has everything below `position`. Never goes back: an older position is ignored.

@@ -21,6 +21,11 @@ bool is_data(const core::Block& block) {
   return block.header.kind() == static_cast<std::uint8_t>(BlockKind::data);
 }
 
+/// What the far end has to hold of it.
+std::size_t bytes_of(const core::Block& block) {
+  return core::kBlockHeaderBytes + block.header.raw_size();
+}
+
 std::string range_text(std::uint64_t first, std::uint64_t next) {
   return std::to_string(first) + " to " + std::to_string(next);
 }
@@ -40,7 +45,8 @@ Result<HeldStream> StreamPump::describe() {
   return HeldStream{source_.name(), oldest_offset_, ranges_};
 }
 
-Result<void> StreamPump::start(const WantedStream& wanted) {
+Result<void> StreamPump::start(const WantedStream& wanted, bool zstd) {
+  source_.offer_stored(zstd);
   if (wanted.journals.size() != ranges_.size()) {
     return fail(ErrorCode::kProtocol,
                 "Welcome does not answer for every journal of stream " + name());
@@ -135,8 +141,7 @@ Result<bool> StreamPump::take(const core::Block& block) {
   const bool missing = !foreign && data && base > position_;
   if (missing && !gap_) gap_ = core::Gap{position_, base, format::GapReason::none, 0};
   const bool other_journal = !runs_.empty() && block.journal != run_journal_;
-  const std::size_t bytes = core::kBlockHeaderBytes + block.stored.size();
-  const bool no_room = !runs_.empty() && run_bytes_ + bytes > kBlocksBytesTarget;
+  const bool no_room = !runs_.empty() && run_bytes_ + bytes_of(block) > kBlocksBytesTarget;
   if (foreign || missing || other_journal || no_room) {
     held_stored_.assign(block.stored.begin(), block.stored.end());
     held_ = block;
@@ -152,7 +157,7 @@ void StreamPump::put(const core::Block& block) {
   const auto header = core::bytes_of(block.header);
   into.insert(into.end(), header.begin(), header.end());
   into.insert(into.end(), block.stored.begin(), block.stored.end());
-  run_bytes_ += header.size() + block.stored.size();
+  run_bytes_ += bytes_of(block);
   run_journal_ = block.journal;
   if (is_data(block)) {
     position_ = block.header.base_offset() + block.header.count();
@@ -165,7 +170,9 @@ std::optional<Bytes> StreamPump::flush_blocks() {
   blocks.runs.reserve(runs_.size());
   for (const Run& run : runs_) blocks.runs.push_back({run.salt, run.blocks});
   Bytes message = encode(blocks);
-  if (run_next_offset_ != 0) note_sent(run_journal_, run_next_offset_, message.size());
+  if (run_next_offset_ != 0) {
+    note_sent(run_journal_, run_next_offset_, std::max(message.size(), run_bytes_));
+  }
   runs_.clear();
   run_bytes_ = 0;
   run_next_offset_ = 0;

@@ -7,7 +7,7 @@
 //  1. Messages of one stream go out in offset order; a message holds blocks of one journal only.
 //  2. acked <= sent in each journal, and neither goes back within a session.
 //  3. in_flight_bytes() counts the messages that moved the offset on and whose end is not
-//     acknowledged.
+//     acknowledged; a compressed block by what it decodes to, for that is what the far end holds.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +27,8 @@ class StreamPump {
   /// Reads anew what is held. First thing in a session.
   [[nodiscard]] core::Result<HeldStream> describe();
   /// Decides from the Welcome where sending starts. kRefused: the far end holds more than we do.
-  [[nodiscard]] core::Result<void> start(const WantedStream& wanted);
+  /// `zstd`: the far end takes blocks that are compressed.
+  [[nodiscard]] core::Result<void> start(const WantedStream& wanted, bool zstd);
   /// The next message, if there is anything to send.
   [[nodiscard]] core::Result<std::optional<Bytes>> pull();
   /// kProtocol: an ack beyond what was sent, backwards, or for a journal that is not ours.

@@ -26,6 +26,7 @@ class StreamSource final : public BlockSource {
   core::Result<std::vector<core::JournalRange>> journals() override;
   core::Result<std::uint64_t> oldest_offset() override { return reader_->oldest_offset(); }
   core::Result<void> seek(std::uint64_t offset) override { return reader_->seek(offset); }
+  void offer_stored(bool stored) override { reader_->offer_stored(stored); }
   core::Result<std::optional<core::StreamItem>> next() override { return reader_->next(); }
   core::Result<void> acknowledge(const core::CursorPosition& position) override;
 

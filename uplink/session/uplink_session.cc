@@ -38,7 +38,8 @@ Error UplinkSession::close(Error error, bool tell) {
 
 Result<Bytes> UplinkSession::on_open(std::uint64_t now_ns) {
   SPILLWAY_ASSERT(state_ == UplinkState::kNew);
-  Hello hello{kProtocolVersion, options_.gateway, options_.gateway_name, options_.uplink, {}};
+  Hello hello{kProtocolVersion,    options_.gateway, options_.gateway_name, options_.uplink, {},
+              options_.offers_zstd};
   for (StreamPump& pump : pumps_) {
     auto held = pump.describe();
     if (!held) return tl::unexpected(close(std::move(held).error(), false));
@@ -89,7 +90,7 @@ Result<void> UplinkSession::handle_welcome(const Welcome& welcome) {
     if (welcome.streams[i].stream != i) {
       return fail(ErrorCode::kProtocol, "the consumer's Welcome names streams in another order");
     }
-    auto started = pumps_[i].start(welcome.streams[i]);
+    auto started = pumps_[i].start(welcome.streams[i], welcome.zstd && options_.offers_zstd);
     if (!started && started.error().code == ErrorCode::kRefused) pause_ = Pause::kLong;
     if (!started) return started;
   }

@@ -34,6 +34,7 @@ struct UplinkSessionOptions {
   std::string gateway_name;
   std::string uplink;
   std::uint64_t window_bytes = 4ULL << 20;
+  bool offers_zstd = true;  // compressed blocks go as they are, where the far end takes them
   std::uint64_t welcome_timeout_ns = 30'000'000'000;
   std::uint64_t ack_timeout_ns = 60'000'000'000;  // something is on its way and nothing comes back
 };

@@ -73,7 +73,7 @@ void ConsumerServer::Connection::ask_inbox() {
 }
 
 void ConsumerServer::Connection::apply(InboxBatch batch) {
-  waiting_bytes_ += batch.owner ? batch.owner->size() : 0;
+  waiting_bytes_ += batch.payload_bytes();
   server_.writer_.apply(
       std::move(batch), [self = shared_from_this()](InboxBatch done, Result<void> outcome) {
         auto shared = std::make_shared<InboxBatch>(std::move(done));
@@ -97,7 +97,7 @@ void ConsumerServer::Connection::on_positions(const Result<Positions>& positions
 }
 
 void ConsumerServer::Connection::on_applied(const InboxBatch& batch, const Result<void>& outcome) {
-  waiting_bytes_ -= batch.owner ? batch.owner->size() : 0;
+  waiting_bytes_ -= batch.payload_bytes();
   const bool streaming = session_.state() == ConsumerState::kStreaming;
   if (outcome) {
     session_.on_committed(batch);

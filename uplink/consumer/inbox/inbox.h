@@ -47,7 +47,7 @@ struct InboxSchema {
 struct InboxRecord {
   std::optional<std::uint64_t>
       produced_at_ns;                  // UTC; nothing where the gateway's clock was not set
-  std::span<const std::byte> payload;  // points into InboxBatch::owner
+  std::span<const std::byte> payload;  // points into InboxBatch::owner or ::decoded
 };
 
 /// Neighbouring records of one lane: the next `count` of InboxBatch::records.
@@ -85,9 +85,16 @@ struct InboxBatch {
   std::vector<InboxSchema> schemas;
   std::uint64_t received_at_ns = 0;
   std::shared_ptr<const std::vector<std::byte>> owner;
+  std::vector<std::shared_ptr<const std::vector<std::byte>>> decoded;  // of compressed blocks
+  std::size_t decoded_bytes = 0;
   // For the session, when the batch comes back.
   std::uint16_t stream_index = 0;
   std::optional<std::uint64_t> ack_offset;
+
+  /// The memory that the records' bytes take.
+  [[nodiscard]] std::size_t payload_bytes() const {
+    return (owner ? owner->size() : 0) + decoded_bytes;
+  }
 };
 
 class Inbox {

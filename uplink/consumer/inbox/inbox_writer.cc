@@ -5,7 +5,7 @@ namespace spillway::consumer {
 namespace {
 
 std::size_t bytes_of(const InboxBatch& batch) {
-  return (batch.owner ? batch.owner->size() : 0) + batch.records.size() * sizeof(InboxRecord);
+  return batch.payload_bytes() + batch.records.size() * sizeof(InboxRecord);
 }
 
 }  // namespace

@@ -96,9 +96,10 @@ Result<void> ConsumerSession::handle_hello(const uplink::Hello& hello) {
   SPILLWAY_CHECKED(check_hello(hello));
   gateway_ = hello.gateway;
   gateway_name_ = hello.gateway_name;
+  zstd_ = hello.zstd && options_.takes_zstd;
   PositionQuery query;
   for (const uplink::HeldStream& held : hello.streams) {
-    streams_.emplace_back(hello.gateway, static_cast<std::uint16_t>(streams_.size()), held);
+    streams_.emplace_back(hello.gateway, static_cast<std::uint16_t>(streams_.size()), held, zstd_);
     for (const core::JournalRange& range : held.journals) {
       query.keys.push_back({hello.gateway, range.journal, held.name});
     }
@@ -113,6 +114,7 @@ Result<void> ConsumerSession::on_positions(const Result<Positions>& positions) {
   if (!positions) return tl::unexpected(on_failed(positions.error()));
   uplink::Welcome welcome;
   welcome.window_bytes = options_.window_bytes;
+  welcome.zstd = zstd_;
   std::size_t at = 0;
   for (StreamIntake& stream : streams_) {
     uplink::WantedStream wanted{static_cast<std::uint16_t>(welcome.streams.size()), {}};

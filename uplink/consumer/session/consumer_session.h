@@ -30,6 +30,7 @@ namespace spillway::consumer {
 
 struct ConsumerSessionOptions {
   std::uint64_t window_bytes = 4ULL << 20;
+  bool takes_zstd = true;  // compressed blocks, from an uplink that has such
 };
 
 /// What the session asks the inbox after a Hello: the next offset of each.
@@ -79,6 +80,7 @@ class ConsumerSession {
   std::deque<uplink::Bytes> output_;
   std::optional<PositionQuery> query_;
   std::optional<InboxBatch> batch_;
+  bool zstd_ = false;  // both ends know it
   bool peer_ended_ = false;
 };
 

@@ -21,8 +21,9 @@ BlockKind kind_of(const format::BlockHeader& header) {
 
 }  // namespace
 
-StreamIntake::StreamIntake(core::Uuid gateway, std::uint16_t index, uplink::HeldStream held)
-    : gateway_(gateway), index_(index), held_(std::move(held)) {}
+StreamIntake::StreamIntake(core::Uuid gateway, std::uint16_t index, uplink::HeldStream held,
+                           bool zstd)
+    : gateway_(gateway), index_(index), held_(std::move(held)), zstd_(zstd) {}
 
 std::uint64_t StreamIntake::set_position(std::size_t journal, std::optional<std::uint64_t> stored) {
   const core::JournalRange& range = held_.journals[journal];
@@ -115,9 +116,9 @@ Result<void> StreamIntake::accept_run(const uplink::RunView& run, InboxBatch& ba
 
 Result<void> StreamIntake::accept_block(const format::BlockHeader& header,
                                         std::span<const std::byte> stored, InboxBatch& batch) {
-  if (header.codec() != static_cast<std::uint8_t>(format::Codec::none)) {
+  if (core::is_compressed(header) && !zstd_) {
     return tl::unexpected(
-        broken(ErrorCode::kProtocol, "a compressed block: this consumer offers no codec"));
+        broken(ErrorCode::kProtocol, "a compressed block, which this session's Welcome rules out"));
   }
   if (header.base_offset() >= kOffsetLimit) {
     return tl::unexpected(broken(ErrorCode::kProtocol, "a block with an impossible offset"));
@@ -132,8 +133,13 @@ Result<void> StreamIntake::accept_block(const format::BlockHeader& header,
     case BlockKind::schema:
       accept_schema(stored, batch);
       return {};
+    case BlockKind::dictionary:
+      if (auto learned = decoder_.learn(stored); !learned) {
+        return tl::unexpected(broken(ErrorCode::kProtocol, learned.error().message));
+      }
+      return {};
     default:
-      return {};  // dictionaries belong to codecs, and this consumer offers none
+      return {};
   }
 }
 
@@ -152,7 +158,8 @@ Result<void> StreamIntake::accept_data(const format::BlockHeader& header,
     return tl::unexpected(broken(ErrorCode::kProtocol, "records of a lane that was not declared"));
   }
   Lane& lane = found->second;
-  core::FrameCursor frames(stored);
+  SPILLWAY_TRY(bytes, frames_of(header, stored, batch));
+  core::FrameCursor frames(bytes);
   core::FrameView frame;
   for (std::uint64_t offset = base; frames.next(frame); ++offset) {
     if (offset < batch.next) continue;
@@ -168,6 +175,24 @@ Result<void> StreamIntake::accept_data(const format::BlockHeader& header,
   totals.records += count;
   totals.lane_end = std::max(totals.lane_end, header.lane_end());
   return {};
+}
+
+Result<std::span<const std::byte>> StreamIntake::frames_of(const format::BlockHeader& header,
+                                                           std::span<const std::byte> stored,
+                                                           InboxBatch& batch) {
+  if (!core::is_compressed(header)) return stored;
+  batch.decoded_bytes += header.raw_size();
+  if (batch.decoded_bytes > uplink::kDecodedBytesPerMessageMax) {
+    return tl::unexpected(broken(
+        ErrorCode::kProtocol, "a message whose compressed blocks decode to more than " +
+                                  std::to_string(uplink::kDecodedBytesPerMessageMax) + " bytes"));
+  }
+  auto frames = std::make_shared<uplink::Bytes>(header.raw_size());
+  if (auto decoded = decoder_.decode(header, stored, *frames); !decoded) {
+    return tl::unexpected(broken(ErrorCode::kProtocol, decoded.error().message));
+  }
+  batch.decoded.push_back(frames);
+  return std::span<const std::byte>(*frames);
 }
 
 Result<void> StreamIntake::accept_lane(const format::BlockHeader& header,

@@ -19,6 +19,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "spillway/core/codec.h"
 #include "spillway/core/format.h"
 #include "spillway/core/lane_clock.h"
 #include "uplink/consumer/inbox/inbox.h"
@@ -32,7 +33,7 @@ inline constexpr std::size_t kSchemasPerSessionMax = 1024;
 
 class StreamIntake {
  public:
-  StreamIntake(core::Uuid gateway, std::uint16_t index, uplink::HeldStream held);
+  StreamIntake(core::Uuid gateway, std::uint16_t index, uplink::HeldStream held, bool zstd);
 
   [[nodiscard]] const std::string& name() const { return held_.name; }
   [[nodiscard]] const std::vector<core::JournalRange>& journals() const { return held_.journals; }
@@ -71,12 +72,17 @@ class StreamIntake {
   [[nodiscard]] core::Result<void> accept_clock(const format::BlockHeader& header,
                                                 std::span<const std::byte> stored);
   void accept_schema(std::span<const std::byte> stored, InboxBatch& batch);
+  /// The frames of a data block; decoded ones are the batch's from then on.
+  [[nodiscard]] core::Result<std::span<const std::byte>> frames_of(
+      const format::BlockHeader& header, std::span<const std::byte> stored, InboxBatch& batch);
   LaneTotals& totals_of(Lane& lane, InboxBatch& batch);
   [[nodiscard]] core::Error broken(core::ErrorCode code, const std::string& what) const;
 
   core::Uuid gateway_;
   std::uint16_t index_;
   uplink::HeldStream held_;
+  bool zstd_;
+  core::BlockDecoder decoder_;
   std::map<core::Uuid, Position> positions_;
   std::unordered_map<std::uint64_t, Lane> lanes_;
   core::LaneClock clock_;

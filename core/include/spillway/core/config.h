@@ -40,6 +40,7 @@ struct StreamConfig {
   std::uint64_t segment_bytes = 8ULL << 20;
   std::uint64_t max_bytes = 256ULL << 20;
   WhenFull when_full = WhenFull::kDropOldest;
+  Compress compress = Compress::kBacklog;
 };
 
 struct UplinkConfig {

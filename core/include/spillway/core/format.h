@@ -46,6 +46,11 @@ inline constexpr std::size_t kSegmentHeaderBytes = 4096;
 /// No record is larger than this, whatever a lane says: lanes end at 64 MiB and a record at half of
 /// one.
 inline constexpr std::uint32_t kRecordBytesLimit = 32U * 1024 * 1024;
+/// A compressed block decodes to no more than this, whatever it says.
+inline constexpr std::uint32_t kDecodedBytesMax = 256U * 1024;
+inline constexpr std::uint32_t kDictionaryBytesMax = 64U * 1024;
+/// A reader keeps this many dictionaries of a segment, the latest ones; the writer uses no more.
+inline constexpr std::size_t kDictionariesMax = 4;
 
 [[nodiscard]] constexpr std::uint64_t round_up(std::uint64_t value, std::uint64_t step) {
   return (value + step - 1) / step * step;
@@ -79,11 +84,17 @@ class FrameCursor {
 [[nodiscard]] std::uint64_t block_checksum(const format::BlockHeader& header,
                                            std::span<const std::byte> stored, std::uint64_t salt);
 
+/// The id under which a dictionary's blocks name it, made from what stands behind magic and id.
+[[nodiscard]] std::uint32_t dictionary_id(std::span<const std::byte> content);
+/// The rules of a dictionary: its size, zstd's magic, and the id that its content asks for.
+[[nodiscard]] Result<void> check_dictionary(std::span<const std::byte> dictionary);
+
 /// The structural rules of a header alone: kind and codec known, sizes agree and fit in `room`
 /// bytes (header included), offset is the expected one. Does not look at the checksum.
 [[nodiscard]] Result<void> check_block_header(const format::BlockHeader& header, std::uint64_t room,
                                               std::uint64_t expected_offset);
-/// The whole rule: header, checksum, and for data blocks the frames (count agrees).
+/// The whole rule but what a compressed block decodes to: header, checksum, and for data blocks
+/// without a codec the frames (count agrees). BlockDecoder (codec.h) has the rest.
 [[nodiscard]] Result<void> check_block(const format::BlockHeader& header,
                                        std::span<const std::byte> stored, std::uint64_t salt,
                                        std::uint64_t expected_offset);

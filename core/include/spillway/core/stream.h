@@ -7,9 +7,9 @@
 //                        v  |
 //                      Failed (nothing is called power-safe)
 //
-// Threads: all calls from the agent's drain thread, except SyncPlan::run and SpareOrder::run, which
-// a worker may run while the drain thread appends. Appending takes no lock and makes no system call
-// but at a roll, and none that waits for the disk.
+// Threads: all calls from the agent's drain thread, except SyncPlan::run, SpareOrder::run and
+// TrainingOrder::run, which a worker may run while the drain thread appends. Appending takes no lock
+// and makes no system call but at a roll, and none that waits for the disk.
 //
 // Invariants:
 //  1. Offsets run from 0 for ever, without holes but for those written down in the gap table.
@@ -28,6 +28,7 @@
 //     these name, so that it reads alone and a restart knows each lane's position from the last
 //     segment that holds a data block.
 //  7. A gap is synced in the gap table before what it names is removed.
+//  8. The dictionary of a compressed block stands before it in the same segment.
 #pragma once
 
 #include <cstdint>
@@ -36,6 +37,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "spillway/core/env/env.h"
@@ -48,6 +50,16 @@ namespace spillway::core {
 
 enum class WhenFull : std::uint8_t { kDropOldest, kRejectNew };
 
+/// When blocks are compressed as they are appended.
+enum class Compress : std::uint8_t {
+  kNever,
+  kBacklog,  // while more than kBacklogSegments segments are held, the one being written among them
+  kAlways,
+};
+inline constexpr std::size_t kBacklogSegments = 2;
+/// As the configuration says it.
+[[nodiscard]] std::string_view name_of(Compress compress);
+
 struct StreamOptions {
   std::string name;
   std::string directory;          // <spill_dir>/<name>
@@ -57,6 +69,7 @@ struct StreamOptions {
                                 << 20;  // multiple of 4096, at least 64 KiB, at most max_bytes / 4
   std::uint64_t max_bytes = 256ULL << 20;  // all segments, the spare included; at least 1 MiB
   WhenFull when_full = WhenFull::kDropOldest;
+  Compress compress = Compress::kNever;
   std::vector<std::string> uplinks;  // those whose cursors hold segments
 };
 
@@ -68,6 +81,8 @@ struct FrameRun {
   std::span<const std::byte> frames;
   std::uint64_t anchor_ticks = 0;
   std::uint64_t anchor_boottime_ns = 0;
+  /// The lane fills faster than it is drained: stored as it is, for that is quickest.
+  bool pressed = false;
 };
 
 struct Appended {
@@ -104,6 +119,21 @@ struct SpareOrder {
   std::string path;
   std::uint64_t bytes = 0;
   [[nodiscard]] Result<void> run() const;
+};
+
+/// The order to train a dictionary from what the stream holds; run by any thread.
+struct Training;
+struct TrainingOrder {
+  std::shared_ptr<Training> training;
+  [[nodiscard]] Result<void> run() const;
+};
+
+/// What data blocks take since the start: their frames, and what is stored of them.
+struct CompressionTotals {
+  std::uint64_t raw_bytes = 0;
+  std::uint64_t stored_bytes = 0;
+  std::uint64_t compressed_blocks = 0;
+  std::uint64_t dictionaries = 0;  // trained
 };
 
 /// What recovery found, for the log and `status`.
@@ -165,6 +195,13 @@ class Stream {
   /// An order if the next segment's file is wanted and none is out.
   [[nodiscard]] virtual std::optional<SpareOrder> order_spare() = 0;
   virtual void finish_spare(const SpareOrder& order, const Result<void>& outcome) = 0;
+
+  /// True while blocks are compressed (see Compress): longer runs are worth a wait.
+  [[nodiscard]] virtual bool compresses() const = 0;
+  /// An order if a dictionary is due and not being trained.
+  [[nodiscard]] virtual std::optional<TrainingOrder> order_training() = 0;
+  virtual void finish_training(const TrainingOrder& order, const Result<void>& outcome) = 0;
+  [[nodiscard]] virtual const CompressionTotals& compression() const = 0;
 
   /// Frees segments that every configured uplink has acknowledged (its cursor is synced first).
   /// Cheap; call once a second.

@@ -11,6 +11,10 @@
 //  3. 'Not yet' is told from 'damaged' by the existence of a later segment: a segment's first block
 //     is written only after the one before was sealed. A changed salt means recycled or freed,
 //     never damaged.
+//  4. A compressed block comes out decoded, sealed anew as one without a codec: nobody notices. One
+//     whose bytes do not decode, though its checksum holds, comes out as a gap (`damage`). Who
+//     asked for blocks as they are stored gets those that decode as they are, each behind its
+//     dictionary.
 #pragma once
 
 #include <cstdint>
@@ -60,6 +64,8 @@ class StreamReader {
   /// declarations (clock, lane, schema blocks from its head on), then data from the block that
   /// holds `offset`.
   [[nodiscard]] virtual Result<void> seek(std::uint64_t offset) = 0;
+  /// True: compressed blocks as they are stored, and dictionary blocks too. False at first.
+  virtual void offer_stored(bool stored) = 0;
   /// The next block (every kind but seal) or gap; nothing if there is no more yet. kNewerVersion,
   /// kIo.
   [[nodiscard]] virtual Result<std::optional<StreamItem>> next() = 0;

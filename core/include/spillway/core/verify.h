@@ -3,7 +3,8 @@
 //
 // Needs read access only and changes nothing. While an agent appends, the report is of the moment.
 //
-// Damage is: a segment whose header is not valid, even if only by one bit that reading heals; offsets that no segment holds and no gap names;
+// Damage is: a segment whose header is not valid, even if only by one bit that reading heals; a
+// compressed block that cannot be decoded; offsets that no segment holds and no gap names;
 // and, in the newest segment, bytes where the next block would stand that are neither blank nor a
 // valid block, unless an agent of this boot says that nothing was published there (an append that a
 // kill cut short). A torn tail behind which a later segment goes on without a hole is none: that is

@@ -42,6 +42,8 @@ class LaneReader {
   [[nodiscard]] virtual std::uint64_t rejected() const = 0;  // the producer's own count
   /// The position that a producer's flush waits to see power-safe; 0 = none.
   [[nodiscard]] virtual std::uint64_t flush_wanted() const = 0;
+  /// The producer waits for an answer of any kind: room, or a flush.
+  [[nodiscard]] virtual bool producer_waits() const = 0;
   [[nodiscard]] virtual bool fencing() const = 0;
   /// The producer has closed the lane, or died (its OFD lock is free; this call takes it then and
   /// keeps it, so that the answer is final).
