@@ -76,6 +76,15 @@ Result<void> StreamImpl::declare_lane(const format::LaneIdentity& identity, std:
   return {};
 }
 
+void StreamImpl::forget_lane(std::uint64_t lane_id) {
+  if (const LanePosition* lane = lanes_.find(lane_id); lane != nullptr) {
+    departed_.push_back({*lane, next_offset_});
+    departed_.back().lane.closed =
+        false;  // its last block, written again behind its records, says so
+  }
+  lanes_.forget(lane_id);
+}
+
 /// Lanes come first: for one more of them a schema is left out of the heads, the newest first.
 void StreamImpl::make_head_room(std::uint64_t bytes) {
   if (head_bytes() + bytes > head_bytes_max()) schemas_.keep_named(lanes_);

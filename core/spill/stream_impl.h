@@ -31,7 +31,7 @@ class StreamImpl final : public Stream {
 
   Result<void> declare_lane(const format::LaneIdentity& identity, std::uint64_t lane_end,
                             std::uint64_t rejected, bool closed) override;
-  void forget_lane(std::uint64_t lane_id) override { lanes_.forget(lane_id); }
+  void forget_lane(std::uint64_t lane_id) override;
   const std::vector<LanePosition>& lanes() const override { return lanes_.all(); }
   Result<void> add_schema(std::uint64_t fingerprint, std::span<const std::byte> bfbs) override;
   bool has_schema(std::uint64_t fingerprint) const override {
@@ -77,6 +77,13 @@ class StreamImpl final : public Stream {
     std::uint64_t position = 0;
     std::uint64_t offset = 0;  // of the first record there
     bool name_is_safe = false;
+  };
+
+  /// A lane that was forgotten while records of it may not be power-safe yet: should they have to be
+  /// written again, it is declared once more.
+  struct Departed {
+    LanePosition lane;
+    std::uint64_t next_offset = 0;
   };
 
   struct SyncUnderWay {
@@ -136,6 +143,7 @@ class StreamImpl final : public Stream {
   /// The same; the name is power-safe when it returns.
   Result<void> name_segment_safely(SegmentInfo& info);
   Result<void> write_head(SegmentWriter& segment, std::uint64_t base_offset);
+  Result<void> write_departed(SegmentWriter& segment, std::uint64_t base_offset);
   Result<void> begin_segment(const SegmentInfo& info, bool name_is_safe);
   Result<void> begin_journal_segment(const std::string& path);
   void adopt(std::shared_ptr<SegmentWriter> segment);
@@ -171,6 +179,7 @@ class StreamImpl final : public Stream {
   std::unique_ptr<ControlPage> control_;
   std::unique_ptr<JournalFile> page_;
   LaneTable lanes_;
+  std::vector<Departed> departed_;
   SchemaTable schemas_;  // beside the lanes they fit into a segment's head
   std::uint64_t schemas_left_out_ = 0;
   std::vector<SegmentInfo> segments_;  // ascending; the last is the active one, once there is one

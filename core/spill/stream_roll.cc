@@ -137,6 +137,13 @@ Result<void> StreamImpl::write_head(SegmentWriter& segment, std::uint64_t base_o
   return {};
 }
 
+Result<void> StreamImpl::write_departed(SegmentWriter& segment, std::uint64_t base_offset) {
+  for (const Departed& departed : departed_) {
+    SPILLWAY_CHECKED(write_lane(segment, departed.lane, base_offset));
+  }
+  return {};
+}
+
 Result<void> StreamImpl::begin_segment(const SegmentInfo& info, bool name_is_safe) {
   SPILLWAY_TRY(segment, SegmentWriter::open(env_, info, kSegmentHeaderBytes));
   if (unsynced_.empty()) segment->note_earlier_segments_safe();

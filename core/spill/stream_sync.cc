@@ -20,6 +20,8 @@ struct StreamImpl::Rewritten {
 };
 
 void StreamImpl::note_durable() {
+  std::erase_if(departed_,
+                [this](const Departed& gone) { return gone.next_offset <= durable_offset(); });
   control_->set_durable(durable_offset(), journal_.id);
   page_->set_durable(durable_offset());
 }
@@ -84,7 +86,8 @@ Result<void> StreamImpl::sync_failed(const Error& error) {
 }
 
 Result<void> StreamImpl::rewrite_unsynced() {
-  std::uint64_t bytes = kSegmentHeaderBytes + head_bytes() + kPageBytes + live_dictionary_bytes();
+  std::uint64_t bytes = kSegmentHeaderBytes + head_bytes() + kPageBytes + live_dictionary_bytes() +
+                        departed_.size() * block_bytes(sizeof(format::LaneDeclaration));
   for (const Unsynced& part : unsynced_) bytes += part.segment->tail() - part.position;
   bytes += block_bytes(run_bytes_max());
   bytes = std::max(options_.segment_bytes, round_up(bytes, kPageBytes));
@@ -114,6 +117,7 @@ Result<StreamImpl::Rewritten> StreamImpl::copy_unsynced(const std::string& path,
   SPILLWAY_TRY(segment, SegmentWriter::open(env_, info, kSegmentHeaderBytes));
   segment->note_earlier_segments_safe();  // before its base everything is
   SPILLWAY_CHECKED(write_head(*segment, base_offset));
+  SPILLWAY_CHECKED(write_departed(*segment, base_offset));
   SPILLWAY_CHECKED(write_live_dictionaries(*segment, base_offset));
   Rewritten rewritten{segment, base_offset};
   for (const Unsynced& part : unsynced_) {

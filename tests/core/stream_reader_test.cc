@@ -105,6 +105,20 @@ TEST_F(StreamReaderTest, AFollowerReadsOnThroughARewriteAfterAFailedSync) {
   EXPECT_EQ(read_all(env_, options_.directory).records.size(), 12U);
 }
 
+TEST_F(StreamReaderTest, ARewriteAfterAFailedSyncKeepsTheRecordsOfALaneThatHasEnded) {
+  fill(1);
+  value_of(testing::sync_now(*stream_));
+  fill(1);
+  value_of(stream_->declare_lane(make_identity(1), 1, 0, true));
+  stream_->forget_lane(1);
+  env_.fail_at(env_.steps(), {ErrorCode::kIo, "EIO"});
+  value_of(testing::sync_now(*stream_));
+  EXPECT_EQ(stream_->durable_offset(), 2U);
+  const auto back = read_all(env_, options_.directory);
+  EXPECT_EQ(back.records.size(), 2U);
+  EXPECT_TRUE(back.gaps.empty());
+}
+
 TEST_F(StreamReaderTest, ASegmentRecycledUnderTheReaderIsAGapWithItsReasonAndNoDamage) {
   options_.uplinks.clear();
   open();
