@@ -52,7 +52,7 @@ struct SegmentInfo {
                                                                     const std::string& path,
                                                                     std::uint64_t bytes);
 
-/// Reads the file, so that a store into its mapping need not wait for the disk. A hint: a file that
+/// Reads the file, so that a write into a part of a page need not wait for the disk. A hint: a file that
 /// is gone is no error.
 void warm_file(env::Env& env, const std::string& path);
 

@@ -9,7 +9,7 @@ namespace spillway::core {
 namespace {
 
 constexpr std::uint64_t kSegmentBytesMin = 64 * 1024;
-constexpr std::uint64_t kSegmentBytesMax = 1ULL << 30;  // one mapping, on 32-bit machines, too
+constexpr std::uint64_t kSegmentBytesMax = 1ULL << 30;
 constexpr std::uint64_t kMaxBytesMin = 1 << 20;
 
 }  // namespace

@@ -241,7 +241,7 @@ TEST_F(StreamCodecTest, ABlockThatDoesNotDecodeIsDamageOfItsOwnRangeAlone) {
   const auto segments = value_of(list_segments(env_, options_.directory));
   ASSERT_EQ(segments.size(), 1U);
   auto segment = value_of(SegmentWriter::open(env_, segments[0], kSegmentHeaderBytes));
-  MemorySource source(segment->bytes());
+  FileWindow source(segment->file());
   SegmentScan scan(segments[0].header);
   std::uint64_t first = 0;
   while (auto block = value_of(scan.next(source))) {
@@ -252,7 +252,8 @@ TEST_F(StreamCodecTest, ABlockThatDoesNotDecodeIsDamageOfItsOwnRangeAlone) {
     stored[4] ^= std::byte{0xFF};
     auto header = block->header;
     segment->set_tail(block->position);
-    segment->write_block(header, stored);
+    BlockDraft draft;
+    value_of(segment->write_block(header, stored, draft));
     break;
   }
   ASSERT_GT(first, 0U);
