@@ -145,6 +145,7 @@ class StreamImpl final : public Stream {
   Result<void> write_head(SegmentWriter& segment, std::uint64_t base_offset);
   Result<void> write_departed(SegmentWriter& segment, std::uint64_t base_offset);
   Result<void> begin_segment(const SegmentInfo& info, bool name_is_safe);
+  Result<void> begin_named_segment(const SegmentInfo& info, bool name_is_safe);
   Result<void> begin_journal_segment(const std::string& path);
   void adopt(std::shared_ptr<SegmentWriter> segment);
 

@@ -113,6 +113,8 @@ Result<void> StreamImpl::name_segment(SegmentInfo& info) {
   SPILLWAY_CHECKED(env_.rename(info.path, name));
   if (info.path == path_of(kSpareName)) spare_ = Spare::kNone;
   info.path = name;
+  // Whatever becomes of it, no other segment may ever stand under its number.
+  next_sequence_ = info.sequence + 1;
   return {};
 }
 
@@ -145,6 +147,14 @@ Result<void> StreamImpl::write_departed(SegmentWriter& segment, std::uint64_t ba
 }
 
 Result<void> StreamImpl::begin_segment(const SegmentInfo& info, bool name_is_safe) {
+  auto begun = begin_named_segment(info, name_is_safe);
+  // It has its name, but nothing will ever stand in it: if it cannot be removed now, it is freed with
+  // the others.
+  if (!begun && !env_.remove(info.path)) segments_.push_back(info);
+  return begun;
+}
+
+Result<void> StreamImpl::begin_named_segment(const SegmentInfo& info, bool name_is_safe) {
   SPILLWAY_TRY(segment, SegmentWriter::open(env_, info, kSegmentHeaderBytes));
   if (unsynced_.empty()) segment->note_earlier_segments_safe();
   const std::uint64_t begin = segment->tail();

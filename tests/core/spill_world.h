@@ -268,10 +268,9 @@ class World {
     }
     const std::uint64_t next = stream_->next_offset();
     const std::uint64_t position = next - std::min<std::uint64_t>(next, 12);
-    const bool advanced =
-        note(cursor_->advance({stream_->journal(), journal_sequence(), position}));
-    // The agent syncs the cursor before it acts on it, so it may be acted on from here on.
-    if (advanced) acked_ = std::max(acked_, position);
+    note(cursor_->advance({stream_->journal(), journal_sequence(), position}));
+    // The far end has it. Even after an error the cursor may say so; the agent syncs it before it acts.
+    acked_ = std::max(acked_, position);
     collect();
   }
 

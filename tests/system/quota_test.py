@@ -28,7 +28,7 @@ class QuotaWorld(World):
     def _write_configs(self, segment_bytes, max_bytes, sync_interval):
         super()._write_configs(segment_bytes, max_bytes, sync_interval)
         text = self.gateway_config.read_text()
-        self.gateway_config.write_text(text.replace("[[uplink]]", f'when_full = "{self.when_full}"\n[[uplink]]'))
+        self.gateway_config.write_text(text.replace("[[uplink]]", f'when_full = "{self.when_full}"\ncompress = "never"\n[[uplink]]'))
 
 
 class RejectingWorld(QuotaWorld):
