@@ -51,6 +51,9 @@ def one_world(binaries, seed, kills):
                 daemon.start()
             world.wait_ready()
             producers, counts = kill_rounds(world, chance, kills)
+            # One that is asked to stop before it listens for that would just die of it.
+            wait_until(lambda: all((world.tallies / p.name.removeprefix("producer-")).exists() for p in producers),
+                       "the producers' start")  # fmt: skip
             for producer in producers:
                 if producer.stop() != 0:
                     raise RuntimeError(f"{producer.name} failed:\n{producer.log_tail()}")
