@@ -170,6 +170,13 @@ std::string_view name_of(format::GapReason reason) {
   return "unknown";
 }
 
+bool cover(const std::vector<Gap>& gaps, std::uint64_t first, std::uint64_t next) {
+  for (const Gap& gap : gaps) {
+    if (gap.first_offset <= first && first < gap.next_offset) first = gap.next_offset;
+  }
+  return first >= next;
+}
+
 Result<std::unique_ptr<GapTable>> GapTable::open(env::Env& env, const std::string& path) {
   SPILLWAY_TRY(file, env.open(path, env::OpenMode::kOpenOrCreate));
   SPILLWAY_TRY(table, read_newest(*file));

@@ -33,13 +33,6 @@ Result<bool> vouches_for_earlier(env::Env& env, const SegmentInfo& info) {
   }
 }
 
-bool is_recorded(const GapTable& gaps, std::uint64_t first, std::uint64_t next) {
-  for (const Gap& gap : gaps.all()) {
-    if (gap.first_offset <= first && first < gap.next_offset) first = gap.next_offset;
-  }
-  return first >= next;
-}
-
 /// True if the segment before the newest, as far as it is on the disk, does not reach it: nothing in
 /// the newest was power-safe then.
 Result<bool> is_behind_a_hole(env::Env& env, const FoundStream& found, const GapTable& gaps,
@@ -57,7 +50,7 @@ Result<bool> is_behind_a_hole(env::Env& env, const FoundStream& found, const Gap
   if (!before.readable) return before.never_begun;
   guard.begin(before.path);
   SPILLWAY_TRY(end, end_of_segment(env, before));
-  return end < newest.base_offset && !is_recorded(gaps, end, newest.base_offset);
+  return end < newest.base_offset && !cover(gaps.all(), end, newest.base_offset);
 }
 
 /// True if the stream's end was written in this boot: what a process wrote is there.
@@ -74,7 +67,7 @@ Result<void> drop_newest(env::Env& env, const std::string& directory, FoundStrea
                          bool damaged) {
   const SegmentInfo newest = found.segments.back();
   if (damaged) {
-    SPILLWAY_CHECKED(env.rename(newest.path, newest.path + ".damaged"));
+    SPILLWAY_CHECKED(env.rename(newest.path, newest.path + kDamagedSuffix));
     found.damage = newest.path + ": " + newest.problem;
     found.lost_until = std::max(found.lost_until, newest.base_offset);
   } else {

@@ -38,7 +38,6 @@ class Verification {
   Result<void> check_end(const SegmentInfo& info, const SegmentScan& scan, std::uint64_t limit,
                          ByteSource& source);
   Result<bool> is_unexplained(const SegmentInfo& info, const SegmentScan& scan, ByteSource& source);
-  [[nodiscard]] bool is_recorded(std::uint64_t first, std::uint64_t next) const;
   Result<void> count_behind(const SegmentInfo& info, std::uint64_t position, ByteSource& source,
                             Damage& damage);
 
@@ -64,7 +63,7 @@ Result<void> Verification::check_segment(std::size_t index) {
     const bool newest = limit == kNoLimit;
     const std::uint64_t next = newest ? info.base_offset : std::max(limit, info.base_offset);
     // A roll that was cut short lost nothing, nor does one that a later segment overrides whole.
-    if (newest ? !info.never_begun : !is_recorded(info.base_offset, next)) {
+    if (newest ? !info.never_begun : !cover(report_.gaps, info.base_offset, next)) {
       report_.damages.push_back({info.path, 0, info.base_offset, next, info.problem, 0, 0});
     }
     report_.segments.push_back(std::move(segment));
@@ -120,7 +119,7 @@ Result<void> Verification::check_end(const SegmentInfo& info, const SegmentScan&
   const std::uint64_t end = scan.next_offset();
   Damage damage{info.path, scan.position(), end, end, scan.reason(), 0, 0};
   if (limit != kNoLimit) {
-    if (end >= limit || is_recorded(end, limit)) return {};
+    if (end >= limit || cover(report_.gaps, end, limit)) return {};
     damage.next_offset = limit;
   } else {
     if (scan.sealed()) return {};
@@ -143,14 +142,6 @@ Result<bool> Verification::is_unexplained(const SegmentInfo& info, const Segment
     if (!unwritten) return true;
   }
   return false;
-}
-
-bool Verification::is_recorded(std::uint64_t first, std::uint64_t next) const {
-  std::uint64_t at = first;
-  for (const Gap& gap : report_.gaps) {
-    if (gap.first_offset <= at && gap.next_offset > at) at = gap.next_offset;
-  }
-  return at >= next;
 }
 
 /// Steps over every place where a block could stand.

@@ -32,6 +32,9 @@ struct Gap {
 
 [[nodiscard]] std::string_view name_of(format::GapReason reason);
 
+/// True if the gaps, ascending, name every offset of [first, next).
+[[nodiscard]] bool cover(const std::vector<Gap>& gaps, std::uint64_t first, std::uint64_t next);
+
 class GapTable {
  public:
   static constexpr std::uint32_t kEntriesMax = 1024;
