@@ -25,7 +25,7 @@ bool SegmentScan::is_known_lane(const ScannedBlock& block) {
 }
 
 Result<std::optional<ScannedBlock>> SegmentScan::try_at(std::uint64_t position,
-                                                        ByteSource& source) {
+                                                        FileWindow& source) {
   const auto none = [this](std::string why) -> std::optional<ScannedBlock> {
     reason_ = std::move(why);
     return std::nullopt;
@@ -52,7 +52,7 @@ Result<std::optional<ScannedBlock>> SegmentScan::try_at(std::uint64_t position,
   return std::optional<ScannedBlock>(block);
 }
 
-Result<std::optional<ScannedBlock>> SegmentScan::next(ByteSource& source) {
+Result<std::optional<ScannedBlock>> SegmentScan::next(FileWindow& source) {
   if (sealed_) return std::optional<ScannedBlock>{};
   SPILLWAY_TRY(block, try_at(position_, source));
   const std::uint64_t aligned = round_up(position_, kPageBytes);
@@ -72,7 +72,7 @@ Result<std::optional<ScannedBlock>> SegmentScan::next(ByteSource& source) {
 }
 
 Result<bool> is_unwritten(const format::SegmentHeader& segment, std::uint64_t position,
-                          std::uint64_t expected, ByteSource& source) {
+                          std::uint64_t expected, FileWindow& source) {
   SPILLWAY_TRY(bytes, source.view(position, kBlockHeaderBytes));
   if (std::all_of(bytes.begin(), bytes.end(),
                   [](std::byte byte) { return byte == std::byte{0}; })) {

@@ -24,7 +24,7 @@
 #include <string>
 #include <unordered_set>
 
-#include "core/spill/byte_source.h"
+#include "core/spill/file_window.h"
 #include "spillway/core/format.h"
 
 namespace spillway::core {
@@ -47,7 +47,7 @@ class SegmentScan {
 
   /// The next valid block, the seal too; nothing if there is none, which for a living segment means
   /// 'not yet': call again.
-  [[nodiscard]] Result<std::optional<ScannedBlock>> next(ByteSource& source);
+  [[nodiscard]] Result<std::optional<ScannedBlock>> next(FileWindow& source);
 
   /// Goes on at a position known to be a block's, without looking at what stands before (the caller
   /// wrote it).
@@ -63,7 +63,7 @@ class SegmentScan {
   [[nodiscard]] const std::string& reason() const { return reason_; }
 
  private:
-  Result<std::optional<ScannedBlock>> try_at(std::uint64_t position, ByteSource& source);
+  Result<std::optional<ScannedBlock>> try_at(std::uint64_t position, FileWindow& source);
   [[nodiscard]] bool is_known_lane(const ScannedBlock& block);
 
   std::uint64_t size_;
@@ -81,6 +81,6 @@ class SegmentScan {
 /// is blank or, in a recycled file, belongs to what the file held before.
 [[nodiscard]] Result<bool> is_unwritten(const format::SegmentHeader& segment,
                                         std::uint64_t position, std::uint64_t expected,
-                                        ByteSource& source);
+                                        FileWindow& source);
 
 }  // namespace spillway::core

@@ -36,9 +36,9 @@ class Verification {
   Result<void> check_segment(std::size_t index);
   void check_content(const SegmentInfo& info, const ScannedBlock& block, BlockDecoder& decoder);
   Result<void> check_end(const SegmentInfo& info, const SegmentScan& scan, std::uint64_t limit,
-                         ByteSource& source);
-  Result<bool> is_unexplained(const SegmentInfo& info, const SegmentScan& scan, ByteSource& source);
-  Result<void> count_behind(const SegmentInfo& info, std::uint64_t position, ByteSource& source,
+                         FileWindow& source);
+  Result<bool> is_unexplained(const SegmentInfo& info, const SegmentScan& scan, FileWindow& source);
+  Result<void> count_behind(const SegmentInfo& info, std::uint64_t position, FileWindow& source,
                             Damage& damage);
 
   env::Env& env_;
@@ -115,7 +115,7 @@ void Verification::check_content(const SegmentInfo& info, const ScannedBlock& bl
 }
 
 Result<void> Verification::check_end(const SegmentInfo& info, const SegmentScan& scan,
-                                     std::uint64_t limit, ByteSource& source) {
+                                     std::uint64_t limit, FileWindow& source) {
   const std::uint64_t end = scan.next_offset();
   Damage damage{info.path, scan.position(), end, end, scan.reason(), 0, 0};
   if (limit != kNoLimit) {
@@ -133,7 +133,7 @@ Result<void> Verification::check_end(const SegmentInfo& info, const SegmentScan&
 
 /// The newest segment's end: unwritten, or an append that was never published?
 Result<bool> Verification::is_unexplained(const SegmentInfo& info, const SegmentScan& scan,
-                                          ByteSource& source) {
+                                          FileWindow& source) {
   ControlView control(env_, directory_);
   const auto page = control.load();
   if (page) return page->next_offset() > scan.next_offset();
@@ -146,7 +146,7 @@ Result<bool> Verification::is_unexplained(const SegmentInfo& info, const Segment
 
 /// Steps over every place where a block could stand.
 Result<void> Verification::count_behind(const SegmentInfo& info, std::uint64_t position,
-                                        ByteSource& source, Damage& damage) {
+                                        FileWindow& source, Damage& damage) {
   std::uint64_t expected = damage.first_offset;
   std::uint64_t at = position;
   while (at + kBlockHeaderBytes <= info.bytes) {

@@ -1,4 +1,4 @@
-#include "core/spill/byte_source.h"
+#include "core/spill/file_window.h"
 
 namespace spillway::core {
 

@@ -1,7 +1,8 @@
-// Where a scan gets a segment's bytes from: a file read through a window. Private to core/spill.
+// FileWindow: a segment's bytes for a scan, copied out by pread: small at first (a follower at the
+// tail asks for little), then doubling. Private to core/spill.
 //
 // One thread. A view is good until the next call; it is shorter than asked for only at the end of
-// what there is.
+// the file.
 #pragma once
 
 #include <algorithm>
@@ -15,25 +16,16 @@
 
 namespace spillway::core {
 
-class ByteSource {
- public:
-  ByteSource() = default;
-  ByteSource(const ByteSource&) = delete;
-  ByteSource& operator=(const ByteSource&) = delete;
-  virtual ~ByteSource() = default;
-  [[nodiscard]] virtual Result<std::span<const std::byte>> view(std::uint64_t position,
-                                                                std::size_t size) = 0;
-};
-
-/// A file, copied out by pread: small at first (a follower at the tail asks for little), then
-/// doubling.
-class FileWindow final : public ByteSource {
+class FileWindow {
  public:
   static constexpr std::size_t kFirstReadBytes = 8 * 1024;
   static constexpr std::size_t kReadBytesMax = 256 * 1024;
 
   explicit FileWindow(std::shared_ptr<env::File> file) : file_(std::move(file)) {}
-  Result<std::span<const std::byte>> view(std::uint64_t position, std::size_t size) override;
+  FileWindow(const FileWindow&) = delete;
+  FileWindow& operator=(const FileWindow&) = delete;
+
+  [[nodiscard]] Result<std::span<const std::byte>> view(std::uint64_t position, std::size_t size);
   /// Forgets what was read: a living writer may have changed it.
   void refresh();
 
