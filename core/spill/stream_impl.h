@@ -62,7 +62,12 @@ class StreamImpl final : public Stream {
   Result<void> close() override;
 
  private:
-  enum class Spare : std::uint8_t { kNone, kBeingMade, kReady };
+  enum class Spare : std::uint8_t {
+    kNone,
+    kBeingMade,
+    kCold,  // recycled, and perhaps no longer in memory: to be warmed, but good as it is
+    kReady,
+  };
 
   struct Journal {
     Uuid id;
@@ -166,7 +171,10 @@ class StreamImpl final : public Stream {
   Result<bool> is_acknowledged(const std::string& uplink, std::size_t index);
   [[nodiscard]] bool may_drop_oldest() const;
   [[nodiscard]] bool may_recycle(const SegmentInfo& info) const;
-  [[nodiscard]] bool has_spare(std::uint64_t bytes) const;
+  [[nodiscard]] bool has_spare() const { return spare_ == Spare::kCold || spare_ == Spare::kReady; }
+  [[nodiscard]] bool has_spare(std::uint64_t bytes) const {
+    return has_spare() && bytes == options_.segment_bytes;
+  }
 
   [[nodiscard]] std::string path_of(const std::string& name) const {
     return options_.directory + "/" + name;
@@ -190,7 +198,6 @@ class StreamImpl final : public Stream {
   std::optional<SyncUnderWay> sync_;
   std::uint64_t sync_generation_ = 0;
   Spare spare_ = Spare::kNone;
-  bool spare_is_cold_ = false;  // recycled, and perhaps no longer in memory
   bool spare_order_is_out_ = false;
   std::optional<std::uint64_t>
       warmed_sequence_;  // the oldest segment that was ordered to be warmed

@@ -20,10 +20,6 @@ bool StreamImpl::may_drop_oldest() const {
   return options_.when_full == WhenFull::kDropOldest && segments_.size() > 1;
 }
 
-bool StreamImpl::has_spare(std::uint64_t bytes) const {
-  return spare_ == Spare::kReady && bytes == options_.segment_bytes;
-}
-
 /// Brings the total below the quota, so that `bytes` more are within it; or makes a spare of them.
 Result<void> StreamImpl::make_disk_room(std::uint64_t bytes) {
   const auto has_room = [this, bytes] {
@@ -32,7 +28,7 @@ Result<void> StreamImpl::make_disk_room(std::uint64_t bytes) {
   if (has_room()) return {};
   SPILLWAY_CHECKED(free_acknowledged());
   while (!has_room()) {
-    if (spare_ == Spare::kReady) {
+    if (has_spare()) {
       SPILLWAY_CHECKED(discard_spare());
       continue;
     }
@@ -75,10 +71,7 @@ Result<void> StreamImpl::remove_oldest() {
   // One by one: should a removal be undone by a power cut, no hole may stand behind what reappears.
   // And before a recycled file is written: nothing else may ever stand under its old name.
   SPILLWAY_CHECKED(env_.sync_directory(options_.directory));
-  if (recycles && freed) {
-    spare_ = Spare::kReady;
-    spare_is_cold_ = true;
-  }
+  if (recycles && freed) spare_ = Spare::kCold;
   return {};
 }
 

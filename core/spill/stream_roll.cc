@@ -46,7 +46,7 @@ Result<std::string> StreamImpl::prepare_file(std::uint64_t bytes) {
     auto made = make_blank_segment(env_, path, bytes);
     if (made) return path;
     if (made.error().code != ErrorCode::kFull) return tl::unexpected(std::move(made).error());
-    if (spare_ == Spare::kReady) {
+    if (has_spare()) {
       SPILLWAY_CHECKED(discard_spare());
     } else if (may_drop_oldest()) {
       SPILLWAY_CHECKED(drop_oldest());
@@ -180,7 +180,6 @@ Result<void> StreamImpl::begin_journal_segment(const std::string& path) {
 void StreamImpl::adopt(std::shared_ptr<SegmentWriter> segment) {
   active_ = std::move(segment);
   segments_.push_back(active_->info());
-  next_sequence_ = active_->info().sequence + 1;
   control_->set_newest_segment(active_->info().sequence);
 }
 
@@ -190,7 +189,8 @@ std::optional<SpareOrder> StreamImpl::order_spare() {
     spare_order_is_out_ = true;
     return SpareOrder{&env_, work, path, options_.segment_bytes};
   };
-  if (std::exchange(spare_is_cold_, false)) {
+  if (spare_ == Spare::kCold) {
+    spare_ = Spare::kReady;
     return order(SpareOrder::Work::kWarm, path_of(kSpareName));
   }
   if (spare_ != Spare::kNone) return std::nullopt;
