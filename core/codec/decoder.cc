@@ -22,10 +22,7 @@ struct BlockDecoder::Dictionary {
   std::unique_ptr<ZSTD_DDict, decltype(&ZSTD_freeDDict)> zstd{nullptr, &ZSTD_freeDDict};
 };
 
-BlockDecoder::BlockDecoder() : context_(std::make_unique<Context>()) {
-  SPILLWAY_ASSERT(context_->zstd != nullptr);  // out of memory, as any other allocation
-  dictionaries_.reserve(kDictionariesMax + 1);
-}
+BlockDecoder::BlockDecoder() = default;
 BlockDecoder::~BlockDecoder() = default;
 BlockDecoder::BlockDecoder(BlockDecoder&&) noexcept = default;
 BlockDecoder& BlockDecoder::operator=(BlockDecoder&&) noexcept = default;
@@ -64,8 +61,7 @@ Result<void> BlockDecoder::learn(std::span<const std::byte> dictionary) {
 void BlockDecoder::forget() { dictionaries_.clear(); }
 
 Result<void> BlockDecoder::decode(const format::BlockHeader& header,
-                                  std::span<const std::byte> stored,
-                                  std::span<std::byte> frames) const {
+                                  std::span<const std::byte> stored, std::span<std::byte> frames) {
   SPILLWAY_ASSERT(frames.size() == header.raw_size());
   // One frame and nothing behind it: zstd itself would go on with what follows.
   if (ZSTD_findFrameCompressedSize(stored.data(), stored.size()) != stored.size()) {
@@ -83,6 +79,10 @@ Result<void> BlockDecoder::decode(const format::BlockHeader& header,
                          ", which was not declared before it");
     }
     dictionary = found->zstd.get();
+  }
+  if (!context_) {
+    context_ = std::make_unique<Context>();
+    SPILLWAY_ASSERT(context_->zstd != nullptr);  // out of memory, as any other allocation
   }
   const std::size_t size = ZSTD_decompress_usingDDict(context_->zstd, frames.data(), frames.size(),
                                                       stored.data(), stored.size(), dictionary);

@@ -1,7 +1,7 @@
 // BlockDecoder: what a compressed block decodes to. For readers of the spill and for the consumer.
 //
-// One thread. Its memory is bounded and made once: a context, and the latest kDictionariesMax
-// dictionaries.
+// One thread. Its memory is bounded: the latest kDictionariesMax dictionaries and, from the first
+// compressed block on, a context.
 //
 // Invariants:
 //  1. Nothing of the bytes is trusted: exactly raw_size bytes come out, from exactly one zstd frame,
@@ -40,8 +40,7 @@ class BlockDecoder {
 
   /// `frames` has header.raw_size bytes. The header's own rules must hold (check_block_header).
   [[nodiscard]] Result<void> decode(const format::BlockHeader& header,
-                                    std::span<const std::byte> stored,
-                                    std::span<std::byte> frames) const;
+                                    std::span<const std::byte> stored, std::span<std::byte> frames);
 
  private:
   struct Context;
