@@ -9,6 +9,7 @@
 
 #include "bench/durable/durable_log.h"
 #include "bench/harness/cores.h"
+#include "bench/harness/lane_identity.h"
 #include "bench/harness/timer.h"
 #include "spillway/core/env/posix_env.h"
 #include "spillway/core/stream.h"
@@ -128,16 +129,7 @@ class StreamLog final : public DurableLog {
 };
 
 void StreamLog::declare() {
-  format::LaneIdentity identity;
-  identity.mutate_lane_id(kLaneId);
-  identity.mutate_clock_kind(static_cast<std::uint8_t>(format::ClockKind::tsc));
-  identity.mutate_tick_rate_hz(1'000'000'000);
-  identity.mutate_max_record_bytes(64 * 1024);
-  std::memcpy(identity.mutable_topic()->data(), "bench", 5);
-  std::memcpy(identity.mutable_producer()->data(), "bench", 5);
-  identity.mutate_topic_size(5);
-  identity.mutate_producer_size(5);
-  check(stream_->declare_lane(identity, 0, 0, false));
+  check(stream_->declare_lane(make_lane_identity(kLaneId), 0, 0, false));
 }
 
 /// kBatch frames, as they stand in a lane.
