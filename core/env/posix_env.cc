@@ -95,6 +95,25 @@ class PosixEnv final : public Env {
     return names;
   }
 
+  [[nodiscard]] Result<std::vector<SizedName>> list_sizes(const std::string& path) override {
+    const Descriptor directory(
+        uninterrupted([&] { return ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); }));
+    if (!directory.is_open()) return fail_errno(errno, "listing " + path);
+    SPILLWAY_TRY(names, list(path));
+    std::vector<SizedName> files;
+    files.reserve(names.size());
+    for (std::string& name : names) {
+      struct stat status {};
+      if (::fstatat(directory.get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
+        if (errno == ENOENT) continue;  // gone since it was listed
+        return fail_errno(errno, "asking for the size of " + path + "/" + name);
+      }
+      if (!S_ISREG(status.st_mode)) continue;
+      files.push_back({std::move(name), static_cast<std::uint64_t>(status.st_size)});
+    }
+    return files;
+  }
+
   [[nodiscard]] Result<bool> exists(const std::string& path) override {
     struct stat status {};
     if (::stat(path.c_str(), &status) == 0) return true;

@@ -49,6 +49,8 @@ void SimEnv::set_sector_bytes(std::size_t bytes) { state_->sector_bytes = bytes;
 void SimEnv::fail_syncs(bool fail) { state_->syncs_fail = fail; }
 void SimEnv::set_capacity_bytes(std::uint64_t bytes) { state_->capacity_bytes = bytes; }
 std::uint64_t SimEnv::steps() const { return state_->steps; }
+std::uint64_t SimEnv::opens() const { return state_->opens; }
+std::uint64_t SimEnv::reads() const { return state_->reads; }
 SimStep SimEnv::kind_of_last_step() const { return state_->last_kind; }
 
 void SimEnv::restart_after_power_cut() {
@@ -98,6 +100,7 @@ Result<std::unique_ptr<File>> SimEnv::open(const std::string& path, OpenMode mod
     inode = std::make_shared<SimInode>(state_->sector_bytes);
     names.create(name, inode);
   }
+  ++state_->opens;
   return make_sim_file(state_, std::move(inode), path, mode != OpenMode::kRead);
 }
 
@@ -152,6 +155,16 @@ Result<std::vector<std::string>> SimEnv::list(const std::string& path) {
   const std::string name = normal(path);
   if (!state_->names.is_directory(name)) return not_found("listing ", path);
   return state_->names.list(name);
+}
+
+Result<std::vector<SizedName>> SimEnv::list_sizes(const std::string& path) {
+  SPILLWAY_TRY(names, list(path));
+  std::vector<SizedName> files;
+  for (std::string& name : names) {
+    const SimInodePointer inode = state_->names.find(normal(path + "/" + name));
+    if (inode) files.push_back({std::move(name), inode->size()});
+  }
+  return files;
 }
 
 Result<bool> SimEnv::exists(const std::string& path) {

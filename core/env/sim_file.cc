@@ -86,6 +86,7 @@ class SimFile final : public File {
 
   [[nodiscard]] Result<std::size_t> read(std::uint64_t offset,
                                          std::span<std::byte> into) const override {
+    ++state_->reads;
     if (offset >= inode_->size()) return std::size_t{0};
     const auto begin = static_cast<std::size_t>(offset);
     const std::size_t size = std::min(into.size(), inode_->size() - begin);

@@ -30,6 +30,8 @@ struct SimEnv::State {
   std::vector<std::string> volatile_roots;
 
   std::uint64_t steps = 0;
+  std::uint64_t opens = 0;
+  std::uint64_t reads = 0;
   SimStep last_kind = SimStep::kCreate;
   std::optional<std::uint64_t> cut_at;
   std::map<std::uint64_t, Error> failures;

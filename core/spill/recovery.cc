@@ -35,11 +35,12 @@ Result<bool> vouches_for_earlier(env::Env& env, const SegmentInfo& info) {
 
 /// True if the segment before the newest, as far as it is on the disk, does not reach it: nothing in
 /// the newest was power-safe then.
-Result<bool> is_behind_a_hole(env::Env& env, const FoundStream& found, const GapTable& gaps,
+Result<bool> is_behind_a_hole(env::Env& env, FoundStream& found, const GapTable& gaps,
                               CrashGuard& guard) {
   if (found.segments.size() < 2) return false;
   const SegmentInfo& newest = found.segments.back();
-  const SegmentInfo& before = found.segments[found.segments.size() - 2];
+  SegmentInfo& before = found.segments[found.segments.size() - 2];
+  SPILLWAY_CHECKED(inspect_segment(env, before));
   if (newest.readable) {
     // A journal's first segment begins when all before it is power-safe.
     if (before.readable && before.journal() != newest.journal()) return false;
@@ -53,13 +54,19 @@ Result<bool> is_behind_a_hole(env::Env& env, const FoundStream& found, const Gap
   return end < newest.base_offset && !cover(gaps.all(), end, newest.base_offset);
 }
 
-/// True if the stream's end was written in this boot: what a process wrote is there.
-bool is_of_this_boot(const FoundStream& found, const JournalFile& page) {
+/// True if the stream's end was written in this boot: what a process wrote is there. The page's
+/// journal was begun in this boot, so a segment of an earlier one ends the search.
+Result<bool> is_of_this_boot(env::Env& env, FoundStream& found, const JournalFile& page) {
   if (!page.found()) return false;
-  const auto is_named = [&page](const SegmentInfo& info) {
-    return info.readable && uuid_of(*page.found()->journal()) == info.journal();
-  };
-  return std::any_of(found.segments.begin(), found.segments.end(), is_named);
+  const Uuid named = uuid_of(*page.found()->journal());
+  for (std::size_t index = found.segments.size(); index-- > 0;) {
+    SegmentInfo& info = found.segments[index];
+    SPILLWAY_CHECKED(inspect_segment(env, info));
+    if (!info.readable) continue;
+    if (info.journal() == named) return true;
+    if (uuid_of(*info.header.boot_id()) != env.boot_id()) return false;
+  }
+  return false;
 }
 
 /// Removes the newest segment, or sets it aside as damaged.
@@ -104,15 +111,18 @@ Result<void> drop_newest_that_do_not_count(env::Env& env, const std::string& dir
                                            FoundStream& found, const JournalFile& page,
                                            const GapTable& gaps, CrashGuard& guard) {
   while (!found.segments.empty()) {
-    const SegmentInfo& newest = found.segments.back();
+    SegmentInfo& newest = found.segments.back();
+    SPILLWAY_CHECKED(inspect_segment(env, newest));
     guard.begin(newest.path);
     bool unwritten = newest.never_begun;
     if (!unwritten && !newest.readable) {
       SPILLWAY_TRY(blank, is_blank_at(env, newest, kSegmentHeaderBytes));
       unwritten = blank;
     }
-    if (!unwritten && !is_of_this_boot(found, page)) {
-      SPILLWAY_TRY(behind_a_hole, is_behind_a_hole(env, found, gaps, guard));
+    if (!unwritten) {
+      SPILLWAY_TRY(of_this_boot, is_of_this_boot(env, found, page));
+      SPILLWAY_TRY(behind_a_hole,
+                   of_this_boot ? Result<bool>(false) : is_behind_a_hole(env, found, gaps, guard));
       unwritten = behind_a_hole;
     }
     if (!unwritten && newest.readable) return {};
@@ -161,12 +171,13 @@ Result<bool> scan_segment(env::Env& env, FoundStream& found, std::size_t index) 
 Result<FoundStream> search(env::Env& env, const std::string& directory, const JournalFile& page,
                            GapTable& gaps, CrashGuard& guard) {
   FoundStream found;
-  SPILLWAY_TRY(segments, list_segments(env, directory));
+  SPILLWAY_TRY(segments, list_segment_names(env, directory));
   found.segments = std::move(segments);
   if (!found.segments.empty()) found.next_sequence = found.segments.back().sequence + 1;
   SPILLWAY_CHECKED(set_deadly_aside(env, directory, found, guard, gaps));
   SPILLWAY_CHECKED(drop_newest_that_do_not_count(env, directory, found, page, gaps, guard));
   for (std::size_t index = found.segments.size(); index-- > 0;) {
+    SPILLWAY_CHECKED(inspect_segment(env, found.segments[index]));
     if (!found.segments[index].readable) continue;
     guard.begin(found.segments[index].path);
     SPILLWAY_TRY(any_data, scan_segment(env, found, index));
@@ -179,7 +190,7 @@ Result<FoundStream> search(env::Env& env, const std::string& directory, const Jo
 
 Result<void> refuse_newer_segments(env::Env& env, const StreamOptions& options) {
   SPILLWAY_TRY(there, env.exists(options.directory));
-  if (there) SPILLWAY_CHECKED(list_segments(env, options.directory));
+  if (there) SPILLWAY_CHECKED(list_segment_names(env, options.directory));
   return {};
 }
 

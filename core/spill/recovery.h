@@ -5,6 +5,9 @@
 //   segment behind a hole -> scan the last segment (and earlier ones while no data block has been
 //   met, for the lanes' positions) -> decide whether the journal goes on
 //
+// The list is one of names: a header is read where it is asked for, so that a start costs the same with
+// any backlog.
+//
 // A newest file whose header is not valid:
 //  - its header is blank or an earlier segment's, or nothing was ever written behind it: a roll cut
 //    short; it counts as empty and is removed (without its salt no block of it could be checked);
@@ -30,7 +33,8 @@
 namespace spillway::core {
 
 struct FoundStream {
-  std::vector<SegmentInfo> segments;  // ascending
+  std::vector<SegmentInfo>
+      segments;  // ascending; the last is inspected, others where it was needed
   LaneTable lanes;
   SchemaTable schemas;                               // those that the lanes name, and others
   std::vector<std::vector<std::byte>> dictionaries;  // of the segments that were scanned, in order

@@ -22,7 +22,7 @@ bool parse_digits(std::string_view text, std::uint64_t& value) {
   return error == std::errc{} && end == text.data() + text.size();
 }
 
-/// Fills in size, header and whether it is readable. Nothing if the file is gone by now.
+/// Fills in size, header and whether it is readable. False if the file is gone by now.
 Result<bool> inspect(env::Env& env, SegmentInfo& info) {
   auto file = env.open(info.path, env::OpenMode::kRead);
   if (!file && file.error().code == ErrorCode::kNotFound) return false;
@@ -64,6 +64,22 @@ Result<bool> inspect(env::Env& env, SegmentInfo& info) {
   return env.exists(info.path);
 }
 
+Result<std::vector<SegmentInfo>> name_segments(env::Env& env, const std::string& directory) {
+  SPILLWAY_TRY(files, env.list_sizes(directory));
+  std::vector<SegmentInfo> segments;
+  for (const auto& [name, bytes] : files) {
+    SegmentInfo info;
+    if (!parse_segment_file_name(name, info.sequence, info.base_offset)) continue;
+    info.path = join(directory, name);
+    info.bytes = bytes;
+    segments.push_back(std::move(info));
+  }
+  std::sort(segments.begin(), segments.end(), [](const SegmentInfo& a, const SegmentInfo& b) {
+    return a.sequence != b.sequence ? a.sequence < b.sequence : a.base_offset < b.base_offset;
+  });
+  return segments;
+}
+
 }  // namespace
 
 std::string segment_file_name(std::uint64_t sequence, std::uint64_t base_offset) {
@@ -82,19 +98,29 @@ bool parse_segment_file_name(std::string_view name, std::uint64_t& sequence,
          parse_digits(name.substr(digits + 1, kOffsetDigits), base_offset);
 }
 
+Result<bool> inspect_segment(env::Env& env, SegmentInfo& info) {
+  if (info.inspected) return true;
+  info.inspected = true;
+  return inspect(env, info);
+}
+
 Result<std::vector<SegmentInfo>> list_segments(env::Env& env, const std::string& directory) {
-  SPILLWAY_TRY(names, env.list(directory));
+  SPILLWAY_TRY(named, name_segments(env, directory));
   std::vector<SegmentInfo> segments;
-  for (const std::string& name : names) {
-    SegmentInfo info;
-    if (!parse_segment_file_name(name, info.sequence, info.base_offset)) continue;
-    info.path = join(directory, name);
-    SPILLWAY_TRY(there, inspect(env, info));
+  for (SegmentInfo& info : named) {
+    SPILLWAY_TRY(there, inspect_segment(env, info));
     if (there) segments.push_back(std::move(info));
   }
-  std::sort(segments.begin(), segments.end(), [](const SegmentInfo& a, const SegmentInfo& b) {
-    return a.sequence != b.sequence ? a.sequence < b.sequence : a.base_offset < b.base_offset;
-  });
+  return segments;
+}
+
+Result<std::vector<SegmentInfo>> list_segment_names(env::Env& env, const std::string& directory) {
+  SPILLWAY_TRY(segments, name_segments(env, directory));
+  for (std::size_t index = segments.size(); index-- > 0;) {
+    SPILLWAY_TRY(there, inspect_segment(env, segments[index]));
+    if (there && segments[index].readable) break;
+    if (!there) segments.erase(segments.begin() + static_cast<std::ptrdiff_t>(index));
+  }
   return segments;
 }
 

@@ -23,6 +23,7 @@ struct SegmentInfo {
   std::uint64_t sequence = 0;     // from the name
   std::uint64_t base_offset = 0;  // from the name
   std::uint64_t bytes = 0;        // the file's size
+  bool inspected = false;         // its header was read: what follows says something
   bool readable = false;
   bool healed = false;  // one bit of the header on the disk is wrong; `header` is right
   std::string problem;  // why it is unreadable, or what was healed
@@ -41,6 +42,15 @@ struct SegmentInfo {
 /// format.
 [[nodiscard]] Result<std::vector<SegmentInfo>> list_segments(env::Env& env,
                                                              const std::string& directory);
+
+/// The same by their names and sizes: a start costs no more reads with a thousand segments than with
+/// one. Inspected are the newest one that is readable and those above it, which tells whether a newer
+/// format was at work here: it begins a segment of its own before it writes anything else.
+[[nodiscard]] Result<std::vector<SegmentInfo>> list_segment_names(env::Env& env,
+                                                                  const std::string& directory);
+
+/// Reads the header, unless that was done. False if the file is gone by now.
+[[nodiscard]] Result<bool> inspect_segment(env::Env& env, SegmentInfo& info);
 
 /// Where the records of segments[index] end at the latest: at the lowest base offset of a later
 /// segment, because a later segment overrides an earlier one from its base offset on. The largest

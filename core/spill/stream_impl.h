@@ -191,7 +191,8 @@ class StreamImpl final : public Stream {
   std::vector<Departed> departed_;
   SchemaTable schemas_;  // beside the lanes they fit into a segment's head
   std::uint64_t schemas_left_out_ = 0;
-  std::vector<SegmentInfo> segments_;  // ascending; the last is the active one, once there is one
+  std::vector<SegmentInfo>
+      segments_;  // ascending; the last is the active one, once there is one; inspected where needed
   std::shared_ptr<SegmentWriter> active_;
   BlockDraft draft_;
   std::deque<Unsynced> unsynced_;  // never empty once started; the last is the active segment's

@@ -61,6 +61,69 @@ Result<std::vector<Gap>> missing_between(env::Env& env, const std::string& direc
   return pieces;
 }
 
+namespace {
+
+/// The segments of which journals are asked for; a header is read when it is asked for.
+class JournalSearch {
+ public:
+  JournalSearch(env::Env& env, std::vector<SegmentInfo>& segments)
+      : env_(env), segments_(segments) {}
+
+  /// The first readable segment in [from, until); `until` if there is none.
+  Result<std::size_t> first_readable(std::size_t from, std::size_t until) {
+    for (; from < until; ++from) {
+      SPILLWAY_TRY(there, inspect_segment(env_, segments_[from]));
+      if (there && segments_[from].readable) return from;
+    }
+    return until;
+  }
+
+  /// The first segment behind `index` that is not of its journal, where `other` is one.
+  Result<std::size_t> first_of_another(std::size_t index, std::size_t other) {
+    std::size_t same = index;
+    std::size_t until = other;
+    while (same + 1 < until) {
+      const std::size_t middle = same + (until - same) / 2;
+      SPILLWAY_TRY(probe, first_readable(middle, until));
+      if (probe < until && segments_[probe].journal() == segments_[index].journal()) {
+        same = probe;
+        continue;
+      }
+      if (probe < until) other = probe;
+      until = middle;  // up to the probe none is readable
+    }
+    return other;
+  }
+
+ private:
+  env::Env& env_;
+  std::vector<SegmentInfo>& segments_;
+};
+
+}  // namespace
+
+Result<std::vector<JournalRange>> journals_of(env::Env& env, std::vector<SegmentInfo>& segments) {
+  std::vector<JournalRange> ranges;
+  std::size_t newest = segments.size();
+  while (newest > 0 && !segments[newest - 1].readable) --newest;
+  if (newest == 0) return ranges;
+  --newest;
+  JournalSearch search(env, segments);
+  SPILLWAY_TRY(index, search.first_readable(0, newest));
+  while (true) {
+    const SegmentInfo& info = segments[index];
+    ranges.push_back(
+        {info.journal(), info.header.journal_sequence(), info.header.journal_first_offset(), 0});
+    if (info.journal() == segments[newest].journal()) break;
+    SPILLWAY_TRY(next, search.first_of_another(index, newest));
+    index = next;
+    ranges.back().next_offset = segments[index].base_offset;
+  }
+  SPILLWAY_TRY(end, end_of_segment(env, segments[newest]));
+  ranges.back().next_offset = std::min(end, end_limit(segments, newest));
+  return ranges;
+}
+
 Result<std::uint64_t> end_of_segment(env::Env& env, const SegmentInfo& info) {
   SPILLWAY_TRY(file, env.open(info.path, env::OpenMode::kRead));
   FileWindow window(std::move(file));

@@ -8,6 +8,7 @@
 
 #include "core/spill/segment_file.h"
 #include "spillway/core/gap_table.h"
+#include "spillway/core/stream_reader.h"
 
 namespace spillway::core {
 
@@ -30,6 +31,11 @@ class ControlView {
 [[nodiscard]] Result<std::vector<Gap>> missing_between(env::Env& env, const std::string& directory,
                                                        std::uint64_t first, std::uint64_t next,
                                                        std::uint64_t oldest);
+
+/// The journals of listed segments, ascending. A journal is unbroken, so where both ends of a stretch
+/// are of one, all of it is: headers are read by halving, not one by one.
+[[nodiscard]] Result<std::vector<JournalRange>> journals_of(env::Env& env,
+                                                            std::vector<SegmentInfo>& segments);
 
 /// The offset behind the last record of a segment, by a walk over it.
 [[nodiscard]] Result<std::uint64_t> end_of_segment(env::Env& env, const SegmentInfo& info);

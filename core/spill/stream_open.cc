@@ -140,7 +140,8 @@ Result<void> StreamImpl::gather_unsynced(std::uint64_t durable) {
   while (index > 0 && segments_[index].base_offset > durable) --index;
   unsynced_.clear();
   for (; index < segments_.size(); ++index) {
-    const SegmentInfo& info = segments_[index];
+    SegmentInfo& info = segments_[index];
+    SPILLWAY_CHECKED(inspect_segment(env_, info));
     if (!info.readable) continue;
     SPILLWAY_TRY(segment, SegmentWriter::open(env_, info, kSegmentHeaderBytes));
     FileWindow source(segment->file());

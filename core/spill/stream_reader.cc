@@ -58,7 +58,8 @@ class FileStreamReader final : public StreamReader {
   Result<void> list();
   Result<bool> enter();
   Result<bool> leave();
-  [[nodiscard]] std::optional<std::size_t> choose() const;
+  [[nodiscard]] std::optional<std::size_t> choose_name() const;
+  Result<std::optional<std::size_t>> choose();
   [[nodiscard]] bool directory_may_have_changed();
   Result<void> lay_ready(const ScannedBlock& gap);
   [[nodiscard]] bool skips(const ScannedBlock& block) const;
@@ -79,17 +80,19 @@ class FileStreamReader final : public StreamReader {
 };
 
 Result<void> FileStreamReader::list() {
-  SPILLWAY_TRY(segments, list_segments(env_, directory_));
+  SPILLWAY_TRY(segments, list_segment_names(env_, directory_));
   segments_ = std::move(segments);
   return {};
 }
 
-/// The newest segment that begins at or below the position overrides all others there.
-std::optional<std::size_t> FileStreamReader::choose() const {
+/// The newest segment that begins at or below the position overrides all others there. One that was
+/// not inspected may be readable.
+std::optional<std::size_t> FileStreamReader::choose_name() const {
   std::optional<std::size_t> best;
   for (std::size_t i = 0; i < segments_.size(); ++i) {
     const SegmentInfo& info = segments_[i];
-    if (!info.readable || (behind_ && info.sequence <= behind_->sequence)) continue;
+    const bool unreadable = info.inspected && !info.readable;
+    if (unreadable || (behind_ && info.sequence <= behind_->sequence)) continue;
     const bool holds = info.base_offset <= position_;
     const bool nearer = best && segments_[*best].base_offset > position_ &&
                         info.base_offset <= segments_[*best].base_offset;
@@ -98,11 +101,20 @@ std::optional<std::size_t> FileStreamReader::choose() const {
   return best;
 }
 
+Result<std::optional<std::size_t>> FileStreamReader::choose() {
+  while (true) {
+    const auto chosen = choose_name();
+    if (!chosen || segments_[*chosen].readable) return chosen;
+    SPILLWAY_TRY(there, inspect_segment(env_, segments_[*chosen]));
+    if (!there) segments_.erase(segments_.begin() + static_cast<std::ptrdiff_t>(*chosen));
+  }
+}
+
 /// Opens the segment that follows, or lays ready the gap before it. False: there is none yet.
 Result<bool> FileStreamReader::enter() {
   bool listed_anew = false;
   for (int tries = 0; tries < kTriesMax; ++tries) {
-    const auto chosen = choose();
+    SPILLWAY_TRY(chosen, choose());
     if (!chosen) return false;
     const SegmentInfo& info = segments_[*chosen];
     // Under a new journal the offsets from its base on are other records, whatever was read before.
@@ -145,6 +157,7 @@ Result<bool> FileStreamReader::leave() {
   if (!open_->last_look) {
     if (!open_->scan.sealed() && !directory_may_have_changed()) return false;
     SPILLWAY_CHECKED(list());
+    // The newest readable one is inspected: if any is later, it is.
     const auto is_later = [this](const SegmentInfo& info) {
       return info.readable && info.sequence > open_->info.sequence;
     };
@@ -222,7 +235,8 @@ Result<std::optional<StreamItem>> FileStreamReader::next() {
       return std::optional<StreamItem>(gap);
     }
     if (!open_) {
-      if (segments_.empty() || !choose()) SPILLWAY_CHECKED(list());
+      SPILLWAY_TRY(chosen, choose());
+      if (!chosen) SPILLWAY_CHECKED(list());
       SPILLWAY_TRY(entered, enter());
       if (!entered) return std::optional<StreamItem>{};
       continue;
@@ -250,30 +264,17 @@ Result<std::optional<StreamItem>> FileStreamReader::next() {
 }
 
 Result<std::uint64_t> FileStreamReader::oldest_offset() {
-  SPILLWAY_TRY(segments, list_segments(env_, directory_));
-  for (const SegmentInfo& info : segments) {
-    if (info.readable) return info.base_offset;
+  SPILLWAY_TRY(segments, list_segment_names(env_, directory_));
+  for (SegmentInfo& info : segments) {
+    SPILLWAY_TRY(there, inspect_segment(env_, info));
+    if (there && info.readable) return info.base_offset;
   }
   return std::uint64_t{0};
 }
 
 Result<std::vector<JournalRange>> FileStreamReader::journals() {
-  SPILLWAY_TRY(segments, list_segments(env_, directory_));
-  std::vector<JournalRange> ranges;
-  for (std::size_t i = 0; i < segments.size(); ++i) {
-    const SegmentInfo& info = segments[i];
-    if (!info.readable) continue;
-    if (ranges.empty() || ranges.back().journal != info.journal()) {
-      if (!ranges.empty()) ranges.back().next_offset = info.base_offset;
-      ranges.push_back({info.journal(), info.header.journal_sequence(),
-                        info.header.journal_first_offset(), info.base_offset});
-    }
-    const bool newest = end_limit(segments, i) == std::numeric_limits<std::uint64_t>::max();
-    if (!newest) continue;
-    SPILLWAY_TRY(end, end_of_segment(env_, info));
-    ranges.back().next_offset = end;
-  }
-  return ranges;
+  SPILLWAY_TRY(segments, list_segment_names(env_, directory_));
+  return journals_of(env_, segments);
 }
 
 }  // namespace

@@ -80,7 +80,8 @@ Result<bool> StreamImpl::is_acknowledged(const std::string& uplink, std::size_t 
   const std::string path = join(path_of(kCursorsName), uplink);
   SPILLWAY_TRY(position, Cursor::load(env_, path));
   if (!position) return false;
-  const SegmentInfo& info = segments_[index];
+  SegmentInfo& info = segments_[index];
+  SPILLWAY_CHECKED(inspect_segment(env_, info));
   const std::uint64_t end = end_limit(segments_, index);
   if (!info.readable) return position->next_offset >= end;
   const std::uint64_t sequence = info.header.journal_sequence();

@@ -97,6 +97,7 @@ Result<SegmentInfo> StreamImpl::write_header(const std::string& path, std::uint6
   info.sequence = next_sequence_;
   info.base_offset = base_offset;
   info.bytes = bytes;
+  info.inspected = true;
   info.readable = true;
   SPILLWAY_TRY(file, env_.open(path, env::OpenMode::kReadWrite));
   SPILLWAY_TRY(recycled, was_segment(*file));

@@ -121,6 +121,9 @@ class DeadlyEnv final : public env::Env {
   Result<std::vector<std::string>> list(const std::string& path) override {
     return env_.list(path);
   }
+  Result<std::vector<env::SizedName>> list_sizes(const std::string& path) override {
+    return env_.list_sizes(path);
+  }
   Result<bool> exists(const std::string& path) override { return env_.exists(path); }
   Result<void> sync_directory(const std::string& path) override {
     return env_.sync_directory(path);

@@ -72,6 +72,12 @@ class File {
   [[nodiscard]] virtual Result<bool> try_lock() = 0;
 };
 
+/// A regular file as its directory tells of it.
+struct SizedName {
+  std::string name;
+  std::uint64_t bytes = 0;
+};
+
 enum class OpenMode : std::uint8_t { kRead, kReadWrite, kCreateNew, kOpenOrCreate };
 
 class Env {
@@ -91,6 +97,8 @@ class Env {
   [[nodiscard]] virtual Result<void> make_directories(const std::string& path) = 0;
   /// Names in a directory, without "." and "..", sorted. kNotFound if there is no such directory.
   [[nodiscard]] virtual Result<std::vector<std::string>> list(const std::string& path) = 0;
+  /// The regular files among them with their sizes; none is opened.
+  [[nodiscard]] virtual Result<std::vector<SizedName>> list_sizes(const std::string& path) = 0;
   [[nodiscard]] virtual Result<bool> exists(const std::string& path) = 0;
   [[nodiscard]] virtual Result<void> sync_directory(const std::string& path) = 0;
 

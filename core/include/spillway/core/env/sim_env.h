@@ -58,6 +58,9 @@ class SimEnv final : public Env {
 
   [[nodiscard]] std::uint64_t steps() const;
   [[nodiscard]] SimStep kind_of_last_step() const;
+  /// Opened files and reads so far: what a start costs is counted, not timed.
+  [[nodiscard]] std::uint64_t opens() const;
+  [[nodiscard]] std::uint64_t reads() const;
 
   /// After a cut (or at any time): volatile images and names become what the disk holds: each
   /// unsynced sector is kept, dropped or (when it was being written at the cut, or was rewritten
@@ -84,6 +87,7 @@ class SimEnv final : public Env {
   Result<void> remove(const std::string& path) override;
   Result<void> make_directories(const std::string& path) override;
   Result<std::vector<std::string>> list(const std::string& path) override;
+  Result<std::vector<SizedName>> list_sizes(const std::string& path) override;
   Result<bool> exists(const std::string& path) override;
   Result<void> sync_directory(const std::string& path) override;
   std::uint64_t boottime_ns() override;
