@@ -11,6 +11,7 @@ namespace {
 constexpr std::uint64_t kSilenceNs = 1'000'000'000;  // then the bell is armed
 constexpr std::uint64_t kBellWaitNs = 500'000'000;   // and never slept on for longer
 constexpr std::uint64_t kPressedNapNs = 200'000;     // while lanes fill quickly
+constexpr std::uint64_t kGatherNsMax = 50'000'000;   // live data is at most so much older for it
 constexpr std::uint64_t kPredecessorMaxNs = 3'000'000'000;
 constexpr std::uint64_t kPredecessorNapNs = 50'000'000;
 constexpr const char* kFlashFile = "/flash";
@@ -124,6 +125,7 @@ void Agent::start_drain(const core::Config& config) {
   DrainOptions options;
   options.lanes_per_user_max = config.gateway.lanes_per_user_max;
   options.lane_bytes_per_user_max = config.gateway.lane_bytes_per_user_max;
+  options.gather_ns_max = kGatherNsMax;
   options.boot_id = facts_.boot_id;
   options.log = log_event;
   options.env = &env_;
@@ -215,7 +217,9 @@ void Agent::sleep_on_bell() {
   queue_->arm();
   // What was committed before the producers could see the bell armed is found here.
   const auto report = step();
-  const bool silent = report.records == 0 && !report.more && worker_->outstanding() == 0;
+  // What gathers would wait for a bell that nobody rings a second time.
+  const bool silent =
+      report.records == 0 && !report.more && !report.gathering && worker_->outstanding() == 0;
   const bool rung = silent && queue_->wait(kBellWaitNs);
   queue_->disarm();
   // Whoever may make a lane may ring without a record, as often as he likes: it costs him more than

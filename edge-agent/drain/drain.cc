@@ -13,6 +13,8 @@ namespace {
 /// A lane's records wait for each other no longer and no more than this.
 constexpr std::uint64_t kGatherNsMax = 10'000'000'000;
 constexpr std::uint64_t kGatherBytesMax = 32 * 1024;
+/// Where nothing is compressed, what is not yet in the spill is this part of what is not yet power-safe.
+constexpr std::uint64_t kGatherShare = 20;
 
 }  // namespace
 
@@ -53,12 +55,17 @@ StepReport Drain::step(const Now& now, Look look) {
   return report;
 }
 
+std::uint64_t Drain::gather_ns(const StreamState& state) const {
+  if (state.stream->compresses()) return std::min(state.commit.interval_ns(), kGatherNsMax);
+  return std::min(state.commit.interval_ns() / kGatherShare, options_.gather_ns_max);
+}
+
 void Drain::begin_step(StreamState& state, const Now& now, bool everywhere) {
   state.blocked = state.failed && now.boottime_ns < state.retry_at_ns;
   const std::uint64_t since = state.gathering_since_ns;
-  const std::uint64_t gather_ns = std::min(state.commit.interval_ns(), kGatherNsMax);
-  state.gathers = may_gather_ && gather_ns != 0 && state.stream->compresses() &&
-                  (since == 0 || now.boottime_ns - since < gather_ns);
+  const std::uint64_t longest_ns = gather_ns(state);
+  state.gathers =
+      may_gather_ && longest_ns != 0 && (since == 0 || now.boottime_ns - since < longest_ns);
   // A step that passes over quiet lanes would leave some behind.
   if (state.gathers || since == 0 || !everywhere) return;
   // All lanes give what they hold now, and the sync is due from when the oldest of it came.
@@ -66,7 +73,7 @@ void Drain::begin_step(StreamState& state, const Now& now, bool everywhere) {
   state.gathering_since_ns = 0;
 }
 
-/// What stays in its lane for now, to be compressed in one piece with what comes next.
+/// What stays in its lane for now, to be stored in one piece with what comes next.
 bool Drain::gathers(const Lane& lane, const StreamState& state, const shm::Walk& walk) const {
   if (!state.gathers || lane.has_successor || walk.end != shm::WalkEnd::kEmpty) return false;
   const std::uint64_t limit = std::min(lane.reader->capacity() / 8, kGatherBytesMax);

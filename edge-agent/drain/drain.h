@@ -21,10 +21,12 @@
 //     another.
 //  4. A lane's producer is known to be gone before its last walk, and the lane is removed only when
 //     that walk was empty.
-//  5. While a stream compresses a backlog, records stay in their lanes to become longer runs: no
-//     longer than its sync_interval, so that they are power-safe no later than without, and not a
-//     moment once somebody waits, a lane fills, or the drain is to end. In a lane they survive any
-//     process's death as well as in the spill.
+//  5. Records stay in their lanes for a moment to become longer runs: a block's header costs as much
+//     flash for one record as for a hundred. While a stream compresses a backlog that is up to its
+//     sync_interval, otherwise up to a twentieth of it and gather_ns_max. The sync stays due from when
+//     the oldest came, so they are power-safe no later than without; and not a moment is waited once
+//     somebody waits, a lane fills, or the drain is to end. In a lane they survive any process's
+//     death as well as in the spill.
 //  6. A lane is told a position is power-safe only after a sync that was planned at or behind it
 //     (see GroupCommit).
 #pragma once
@@ -65,6 +67,7 @@ enum class Severity : std::uint8_t { kInfo, kWarning, kError };
 struct DrainOptions {
   std::uint64_t lane_bytes_per_step = 64 * 1024;
   std::uint64_t look_everywhere_ns = 1'000'000;  // see Look
+  std::uint64_t gather_ns_max = 0;               // of a stream that does not compress (invariant 5)
   std::uint64_t gone_check_ns = 100'000'000;
   std::uint64_t successor_gone_check_ns = 5'000'000;  // when another lane waits for this one's end
   std::uint64_t declare_interval_ns = 1'000'000'000;
@@ -162,6 +165,7 @@ class Drain {
 
   // drain.cc: records go
   void begin_step(StreamState& state, const Now& now, bool everywhere);
+  [[nodiscard]] std::uint64_t gather_ns(const StreamState& state) const;
   [[nodiscard]] bool gathers(const Lane& lane, const StreamState& state,
                              const shm::Walk& walk) const;
   [[nodiscard]] Took drain_lane(Lane& lane, const Now& now, StepReport& report);

@@ -19,6 +19,12 @@ class GatherTest : public testing::DrainFixture {
     stream.compress = core::Compress::kAlways;
     start({stream});
   }
+  /// Never compressing, with up to 50 ms to gather.
+  void start_plain(std::uint64_t sync_interval_ns) {
+    DrainOptions options;
+    options.gather_ns_max = 50'000'000;
+    start({{"main", {"#"}, sync_interval_ns}}, std::move(options));
+  }
   const core::Stream& stream() const { return *streams_[0]; }
 };
 
@@ -43,6 +49,30 @@ TEST_F(GatherTest, RecordsOfOneIntervalBecomeOneBlockAndTheirSyncIsDueWithThem) 
   }
   EXPECT_TRUE(synced) << "a second is over since the first record came";
   EXPECT_EQ(stream().durable_offset(), 10U);
+}
+
+TEST_F(GatherTest, WithoutCompressionRecordsWaitForEachOtherForAMomentAlone) {
+  start_plain(kSecondNs);
+  Producer producer;
+  open(producer, "a", "p");
+  for (int i = 0; i < 10; ++i) {
+    ASSERT_EQ(put(producer, "one of ten"), Status::kOk);
+    EXPECT_EQ(step().records, 0U);
+    advanced_ns_ += 4'900'000;
+  }
+  advanced_ns_ += 2'000'000;
+  EXPECT_EQ(step().records, 10U) << "50 ms are over since the first one came";
+  EXPECT_EQ(drain_->counters().blocks, 1U);
+}
+
+TEST_F(GatherTest, WithoutCompressionItIsATwentiethOfTheSyncInterval) {
+  start_plain(kSecondNs / 50);
+  Producer producer;
+  open(producer, "a", "p");
+  ASSERT_EQ(put(producer, "soon"), Status::kOk);
+  EXPECT_EQ(step().records, 0U);
+  advanced_ns_ += 1'100'000;
+  EXPECT_EQ(step().records, 1U);
 }
 
 TEST_F(GatherTest, WhoeverWaitsIsAnsweredAtOnce) {
