@@ -3,6 +3,7 @@
 #include "spillway/core/plan.h"
 
 #include <cmath>
+#include <ostream>
 
 #include "spillway/core/env/sim_env.h"
 #include "spillway/core/verify.h"
@@ -19,6 +20,11 @@ struct Load {
   std::uint64_t lanes;
   double seconds;
 };
+
+void PrintTo(const Load& load, std::ostream* out) {
+  *out << load.records_per_s << "/s of " << load.record_bytes << " B, synced every "
+       << load.sync_interval_ns / 1'000'000 << " ms";
+}
 
 /// What the spill holds at the end of such a time.
 core::VerifyReport live(const Load& load, std::uint64_t segment_bytes) {
