@@ -1,8 +1,16 @@
 #include "spillway/core/env/env.h"
 
+#include <algorithm>
+
 #include "core/env/paths.h"
 
 namespace spillway::core::env {
+
+namespace {
+
+constexpr std::size_t kFirstReadBytes = 4096;
+
+}  // namespace
 
 Result<void> replace_file(Env& env, const std::string& path, std::span<const std::byte> bytes) {
   const std::string temporary = path + ".new";
@@ -20,16 +28,21 @@ Result<void> replace_file(Env& env, const std::string& path, std::span<const std
 
 Result<std::vector<std::byte>> read_file(Env& env, const std::string& path, std::size_t size_max) {
   SPILLWAY_TRY(file, env.open(path, OpenMode::kRead));
-  // One byte more than allowed is asked for, so that files without an honest size (/proc) are
-  // bounded, too.
-  std::vector<std::byte> bytes(size_max + 1);
-  SPILLWAY_TRY(size, file->read(0, bytes));
-  if (size > size_max) {
-    return fail(ErrorCode::kCorrupt, "reading " + path + ": it is larger than the " +
-                                         std::to_string(size_max) + " bytes it may have");
+  // In pieces that grow, so that it costs what the file holds and not what it may hold; one byte more
+  // than allowed is asked for, so that files without an honest size (/proc) are bounded, too.
+  std::vector<std::byte> bytes;
+  while (true) {
+    const std::size_t at = bytes.size();
+    const std::size_t wanted = std::min(size_max + 1 - at, std::max(at, kFirstReadBytes));
+    bytes.resize(at + wanted);
+    SPILLWAY_TRY(got, file->read(at, std::span(bytes).subspan(at)));
+    bytes.resize(at + got);
+    if (bytes.size() > size_max) {
+      return fail(ErrorCode::kCorrupt, "reading " + path + ": it is larger than the " +
+                                           std::to_string(size_max) + " bytes it may have");
+    }
+    if (got < wanted) return bytes;
   }
-  bytes.resize(size);
-  return bytes;
 }
 
 }  // namespace spillway::core::env

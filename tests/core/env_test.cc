@@ -175,6 +175,33 @@ TEST_P(EveryEnv, reading_a_whole_file_is_bounded) {
   EXPECT_EQ(read_file(*env_, root_ + "/b", 4).error().code, ErrorCode::kNotFound);
 }
 
+TEST_P(EveryEnv, a_file_of_any_size_is_read_whole) {
+  for (const std::size_t size :
+       std::initializer_list<std::size_t>{0, 1, 4095, 4096, 4097, 8192, 100'000}) {
+    const std::string path = root_ + "/of-" + std::to_string(size);
+    std::vector<std::byte> written(size);
+    for (std::size_t i = 0; i < size; ++i) written[i] = static_cast<std::byte>(i * 7 % 251);
+    ASSERT_TRUE(env_->open(path, OpenMode::kCreateNew).value()->write(0, written));
+    EXPECT_EQ(read_file(*env_, path, 1 << 20).value(), written);
+    EXPECT_EQ(read_file(*env_, path, size).value(), written);
+    if (size == 0) continue;
+    EXPECT_EQ(read_file(*env_, path, size - 1).error().code, ErrorCode::kCorrupt);
+  }
+}
+
+TEST_P(EveryEnv, sizes_are_told_of_files_alone) {
+  make("a", "hello");
+  make("b", "");
+  ASSERT_TRUE(env_->make_directories(root_ + "/folder"));
+  const auto listed = env_->list_sizes(root_).value();
+  ASSERT_EQ(listed.size(), 2U);
+  EXPECT_EQ(listed[0].name, "a");
+  EXPECT_EQ(listed[0].bytes, 5U);
+  EXPECT_EQ(listed[1].name, "b");
+  EXPECT_EQ(listed[1].bytes, 0U);
+  EXPECT_EQ(env_->list_sizes(root_ + "/none").error().code, ErrorCode::kNotFound);
+}
+
 TEST_P(EveryEnv, clocks_and_ids_are_there) {
   EXPECT_GT(env_->boottime_ns(), 0U);
   EXPECT_GT(env_->utc_ns(), 1'700'000'000'000'000'000U);
