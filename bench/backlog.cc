@@ -13,6 +13,7 @@
 
 #include "bench/harness/cores.h"
 #include "bench/harness/json_line.h"
+#include "bench/harness/lane_identity.h"
 #include "bench/harness/timer.h"
 #include "spillway/core/env/posix_env.h"
 #include "spillway/core/stream.h"
@@ -52,19 +53,6 @@ std::unique_ptr<core::Stream> open_stream(const Setup& setup) {
   return std::move(*stream);
 }
 
-format::LaneIdentity identity() {
-  format::LaneIdentity identity;
-  identity.mutate_lane_id(kLaneId);
-  identity.mutate_clock_kind(static_cast<std::uint8_t>(format::ClockKind::monotonic_coarse));
-  identity.mutate_tick_rate_hz(1'000'000'000);
-  identity.mutate_max_record_bytes(kRecordBytes);
-  std::memcpy(identity.mutable_topic()->data(), kStreamName, 5);
-  std::memcpy(identity.mutable_producer()->data(), kStreamName, 5);
-  identity.mutate_topic_size(5);
-  identity.mutate_producer_size(5);
-  return identity;
-}
-
 std::vector<std::byte> make_run() {
   const auto frame = static_cast<std::size_t>(core::frame_bytes(kRecordBytes));
   std::vector<std::byte> run(kRunBytes / frame * frame);
@@ -82,7 +70,7 @@ void sync(core::Stream& stream) {
 
 void fill(const Setup& setup) {
   const auto stream = open_stream(setup);
-  check(stream->declare_lane(identity(), 0, 0, false));
+  check(stream->declare_lane(make_lane_identity(kLaneId), 0, 0, false));
   const auto frames = make_run();
   core::FrameRun run;
   run.lane_id = kLaneId;

@@ -2,12 +2,13 @@
 """./run bench flash [--seconds N]: what the agent writes to the device for a sensor's records, beside a bare program.
 
 At 10, 100 and 1,000 records/s, all at once and in real time, each on an ext4 file system of its own whose block device counts:
-the real agent with placement "disk", and a program that writes the same records with the same syncs into a file that was
-written before, without a header, a checksum or a second file. What each column means: docs/benchmarks.md.
+the real agent with placement "disk", fed through the producer library, and a program that writes the same records with the same
+syncs into a file that was written before, without a header, a checksum or a second file. What each column means: docs/benchmarks.md.
 """
 
 import argparse
 import contextlib
+import ctypes
 import json
 import os
 import pathlib
@@ -29,13 +30,14 @@ RATIO_MAX = 1.15
 SYNC_SECONDS = 1.0
 RECORD_BYTES = (200, 400)  # as the system sensor's
 RECORDS = 1000  # then from the first one again
-SEGMENT_BYTES = 1 << 20
+SEGMENT_BYTES = 8 << 20  # the default
 SPILL_BYTES = 4 * SEGMENT_BYTES
-IMAGE_BYTES = 64 << 20
+IMAGE_BYTES = 128 << 20
 LAP = 1.5  # of the spill, before anything is counted
 SECTOR_BYTES = 512
 BLOCK_BYTES = 4096  # a card's; left alone, a small file system gets smaller ones
 WAIT_SECONDS = 60
+OK, FULL, POWER_SAFE = 0, 1, 2  # spillway.h
 OUT = pathlib.Path(__file__).parent / "out"
 CONFIGURATION = """[gateway]
 name = "bench"
@@ -131,18 +133,14 @@ class Ours:
             time.sleep(0.02)
         self.producer = None
 
-    def put(self, repeat, *more, **options):
-        return self.suite.spawn("spillway", "put", "sensor/bench", "--queue-dir", self.queue, "--file", self.suite.lines_file,
-                                "--repeat", repeat, *more, **options)  # fmt: skip
-
     def lap(self):
-        laps = int(LAP * SPILL_BYTES / self.suite.bytes_each / RECORDS) + 1
-        with self.put(laps, "--level", "power-safe", "--timeout", WAIT_SECONDS, stdout=subprocess.DEVNULL) as flood:
-            if flood.wait(2 * WAIT_SECONDS) != 0:
-                raise BenchError("the first lap could not be put")
+        self.producer = self.suite.child("--producer", self.rate, self.queue, self.suite.lines_file, self.suite.options.library)
+        if self.producer.stdout.readline() != "ready\n":
+            raise BenchError("the first lap could not be put")
 
     def start(self):
-        self.producer = self.put(1 << 30, "--rate", self.rate, stdout=subprocess.DEVNULL)
+        self.producer.stdin.write("go\n")
+        self.producer.stdin.flush()
 
     def reading(self):
         return self.ground.reading(self.agent.pid)
@@ -154,8 +152,36 @@ class Ours:
         self.producer.terminate()
         self.producer.wait()
 
-    def segments(self):
-        return sorted(path.name for path in (self.ground.folder / "spill" / "bench").glob("0*.spill"))
+    @staticmethod
+    def produce(rate, queue, lines, library):
+        """LAP times the spill as fast as it goes; then a record when it is due."""
+        records = pathlib.Path(lines).read_bytes().splitlines()
+        library = ctypes.CDLL(library)
+        library.spillway_producer_flush.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_uint64]
+        handle = ctypes.c_void_p()
+        if library.spillway_producer_open(queue.encode(), b"sensor/bench", None, ctypes.byref(handle)) != OK:
+            return "the producer could not be opened"
+
+        def put(record):
+            while (status := library.spillway_producer_put(handle, record, ctypes.c_size_t(len(record)))) == FULL:
+                time.sleep(0.001)
+            return status == OK
+
+        for number in range(int(LAP * SPILL_BYTES * len(records) / sum(map(len, records)))):
+            if not put(records[number % len(records)]):
+                return "a record was refused"
+        if library.spillway_producer_flush(handle, POWER_SAFE, WAIT_SECONDS * 10**9) != OK:
+            return "the first lap did not become power-safe"
+        print("ready", flush=True)
+        sys.stdin.readline()
+        began, number = time.monotonic(), 0
+        while put(records[number % len(records)]):
+            number += 1
+            time.sleep(max(0.0, began + number / rate - time.monotonic()))
+        return "a record was refused"
+
+    def newest_segment(self):
+        return max(int(path.name.split("-")[0]) for path in (self.ground.folder / "spill" / "bench").glob("0*.spill"))
 
 
 class Floor:
@@ -165,9 +191,7 @@ class Floor:
 
     def __init__(self, suite, rate):
         self.ground = suite.ground(f"floor-{rate}")
-        self.process = subprocess.Popen([sys.executable, __file__, "--floor", str(rate), str(self.ground.folder / "file"), suite.lines_file],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # fmt: skip
-        suite.processes.append(self.process)
+        self.process = suite.child("--floor", rate, self.ground.folder / "file", suite.lines_file)
 
     def lap(self):
         if self.process.stdout.readline() != "ready\n":
@@ -230,6 +254,12 @@ class Suite:
         self.processes.append(process)
         return process
 
+    def child(self, *arguments):
+        """This script in another part, told "go" and answering "ready"."""
+        process = subprocess.Popen([sys.executable, __file__, *map(str, arguments)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.processes.append(process)
+        return process
+
     def ground(self, name):
         try:
             made = self.kind(self.disk / name)
@@ -249,7 +279,7 @@ class Suite:
         for subject in subjects:
             subject.lap()
         before = [subject.reading() for subject in subjects]
-        segments = [subject.segments() for subject in subjects if isinstance(subject, Ours)]
+        newest = [subject.newest_segment() for subject in subjects[::2]]
         began = time.monotonic()
         for subject in subjects:
             subject.start()
@@ -259,7 +289,7 @@ class Suite:
             subject.stop()
         seconds = time.monotonic() - began
         after = [subject.reading() for subject in subjects]
-        rolls = [len(set(subject.segments()) - set(old)) for subject, old in zip(subjects[::2], segments)]
+        rolls = [subject.newest_segment() - old for subject, old in zip(subjects[::2], newest)]
         grown = [{key: after[i][key] - before[i][key] for key in before[i]} for i in range(len(subjects))]
         return [self.row(rate, seconds, grown[2 * i], grown[2 * i + 1], rolls[i]) for i, rate in enumerate(self.options.rates)]
 
@@ -293,6 +323,7 @@ def parse():
     parser.add_argument("--seconds", type=int, default=300, help="so long (default 300)")
     parser.add_argument("--rates", type=int, nargs="+", default=RATES, help="records/s (default 10 100 1000)")
     parser.add_argument("--bin", type=pathlib.Path, required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--library", type=pathlib.Path, required=True, help=argparse.SUPPRESS)
     parser.add_argument("--out", type=pathlib.Path, default=OUT, help="where flash.json goes, and the file systems while it runs")
     options = parser.parse_args()
     if options.seconds < 1 or any(rate < 1 for rate in options.rates):
@@ -302,7 +333,9 @@ def parse():
 
 def main():
     if sys.argv[1:2] == ["--floor"]:
-        return Floor.run(int(sys.argv[2]), sys.argv[3], sys.argv[4])
+        return Floor.run(int(sys.argv[2]), *sys.argv[3:])
+    if sys.argv[1:2] == ["--producer"]:
+        return Ours.produce(int(sys.argv[2]), *sys.argv[3:])
     options = parse()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     options.out.mkdir(parents=True, exist_ok=True)
