@@ -171,7 +171,7 @@ Result<bool> scan_segment(env::Env& env, FoundStream& found, std::size_t index) 
 Result<FoundStream> search(env::Env& env, const std::string& directory, const JournalFile& page,
                            GapTable& gaps, CrashGuard& guard) {
   FoundStream found;
-  SPILLWAY_TRY(segments, list_segment_names(env, directory));
+  SPILLWAY_TRY(segments, list_segment_names(env, directory, Sizes::kWanted));
   found.segments = std::move(segments);
   if (!found.segments.empty()) found.next_sequence = found.segments.back().sequence + 1;
   SPILLWAY_CHECKED(set_deadly_aside(env, directory, found, guard, gaps));

@@ -64,19 +64,34 @@ Result<bool> inspect(env::Env& env, SegmentInfo& info) {
   return env.exists(info.path);
 }
 
-Result<std::vector<SegmentInfo>> name_segments(env::Env& env, const std::string& directory) {
-  SPILLWAY_TRY(files, env.list_sizes(directory));
+void add_named(std::vector<SegmentInfo>& segments, const std::string& directory,
+               const std::string& name, std::uint64_t bytes) {
+  SegmentInfo info;
+  if (!parse_segment_file_name(name, info.sequence, info.base_offset)) return;
+  info.path = join(directory, name);
+  info.bytes = bytes;
+  segments.push_back(std::move(info));
+}
+
+Result<std::vector<SegmentInfo>> name_segments(env::Env& env, const std::string& directory,
+                                               Sizes sizes) {
   std::vector<SegmentInfo> segments;
-  for (const auto& [name, bytes] : files) {
-    SegmentInfo info;
-    if (!parse_segment_file_name(name, info.sequence, info.base_offset)) continue;
-    info.path = join(directory, name);
-    info.bytes = bytes;
-    segments.push_back(std::move(info));
+  if (sizes == Sizes::kWanted) {
+    SPILLWAY_TRY(files, env.list_sizes(directory));
+    segments.reserve(files.size());
+    for (const auto& [name, bytes] : files) add_named(segments, directory, name, bytes);
+  } else {
+    SPILLWAY_TRY(names, env.list(directory));
+    segments.reserve(names.size());
+    for (const std::string& name : names) add_named(segments, directory, name, 0);
   }
-  std::sort(segments.begin(), segments.end(), [](const SegmentInfo& a, const SegmentInfo& b) {
+  const auto is_before = [](const SegmentInfo& a, const SegmentInfo& b) {
     return a.sequence != b.sequence ? a.sequence < b.sequence : a.base_offset < b.base_offset;
-  });
+  };
+  // Names are listed in order, and that is theirs but for sequences of more than ten digits.
+  if (!std::is_sorted(segments.begin(), segments.end(), is_before)) {
+    std::sort(segments.begin(), segments.end(), is_before);
+  }
   return segments;
 }
 
@@ -105,7 +120,7 @@ Result<bool> inspect_segment(env::Env& env, SegmentInfo& info) {
 }
 
 Result<std::vector<SegmentInfo>> list_segments(env::Env& env, const std::string& directory) {
-  SPILLWAY_TRY(named, name_segments(env, directory));
+  SPILLWAY_TRY(named, name_segments(env, directory, Sizes::kNotWanted));
   std::vector<SegmentInfo> segments;
   for (SegmentInfo& info : named) {
     SPILLWAY_TRY(there, inspect_segment(env, info));
@@ -114,8 +129,9 @@ Result<std::vector<SegmentInfo>> list_segments(env::Env& env, const std::string&
   return segments;
 }
 
-Result<std::vector<SegmentInfo>> list_segment_names(env::Env& env, const std::string& directory) {
-  SPILLWAY_TRY(segments, name_segments(env, directory));
+Result<std::vector<SegmentInfo>> list_segment_names(env::Env& env, const std::string& directory,
+                                                    Sizes sizes) {
+  SPILLWAY_TRY(segments, name_segments(env, directory, sizes));
   for (std::size_t index = segments.size(); index-- > 0;) {
     SPILLWAY_TRY(there, inspect_segment(env, segments[index]));
     if (there && segments[index].readable) break;

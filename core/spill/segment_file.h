@@ -22,7 +22,7 @@ struct SegmentInfo {
   std::string path;
   std::uint64_t sequence = 0;     // from the name
   std::uint64_t base_offset = 0;  // from the name
-  std::uint64_t bytes = 0;        // the file's size
+  std::uint64_t bytes = 0;        // the file's size; 0 until it was asked for
   bool inspected = false;         // its header was read: what follows says something
   bool readable = false;
   bool healed = false;  // one bit of the header on the disk is wrong; `header` is right
@@ -43,11 +43,15 @@ struct SegmentInfo {
 [[nodiscard]] Result<std::vector<SegmentInfo>> list_segments(env::Env& env,
                                                              const std::string& directory);
 
-/// The same by their names and sizes: a start costs no more reads with a thousand segments than with
-/// one. Inspected are the newest one that is readable and those above it, which tells whether a newer
+/// Sizes are the writer's need, for the quota; a question for each file.
+enum class Sizes : std::uint8_t { kNotWanted, kWanted };
+
+/// The same by their names: a start costs no more reads with a thousand segments than with one.
+/// Inspected are the newest one that is readable and those above it, which tells whether a newer
 /// format was at work here: it begins a segment of its own before it writes anything else.
 [[nodiscard]] Result<std::vector<SegmentInfo>> list_segment_names(env::Env& env,
-                                                                  const std::string& directory);
+                                                                  const std::string& directory,
+                                                                  Sizes sizes = Sizes::kNotWanted);
 
 /// Reads the header, unless that was done. False if the file is gone by now.
 [[nodiscard]] Result<bool> inspect_segment(env::Env& env, SegmentInfo& info);

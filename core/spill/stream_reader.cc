@@ -30,6 +30,14 @@ class FileStreamReader final : public StreamReader {
   FileStreamReader(env::Env& env, std::string directory)
       : env_(env), directory_(std::move(directory)), control_(env, directory_) {}
 
+  /// Once, first: at the oldest record.
+  Result<void> begin() {
+    SPILLWAY_CHECKED(list());
+    SPILLWAY_TRY(oldest, oldest_of(segments_));
+    position_ = oldest;
+    return {};
+  }
+
   Result<void> seek(std::uint64_t offset) override {
     SPILLWAY_CHECKED(list());
     open_.reset();
@@ -56,6 +64,7 @@ class FileStreamReader final : public StreamReader {
   static constexpr int kTriesMax = 16;  // each is a segment that went away while it was opened
 
   Result<void> list();
+  Result<std::uint64_t> oldest_of(std::vector<SegmentInfo>& segments);
   Result<bool> enter();
   Result<bool> leave();
   [[nodiscard]] std::optional<std::size_t> choose_name() const;
@@ -265,6 +274,10 @@ Result<std::optional<StreamItem>> FileStreamReader::next() {
 
 Result<std::uint64_t> FileStreamReader::oldest_offset() {
   SPILLWAY_TRY(segments, list_segment_names(env_, directory_));
+  return oldest_of(segments);
+}
+
+Result<std::uint64_t> FileStreamReader::oldest_of(std::vector<SegmentInfo>& segments) {
   for (SegmentInfo& info : segments) {
     SPILLWAY_TRY(there, inspect_segment(env_, info));
     if (there && info.readable) return info.base_offset;
@@ -282,14 +295,13 @@ Result<std::vector<JournalRange>> FileStreamReader::journals() {
 Result<std::unique_ptr<StreamReader>> StreamReader::open(env::Env& env,
                                                          const std::string& directory) {
   auto reader = std::make_unique<FileStreamReader>(env, directory);
-  auto oldest = reader->oldest_offset();
-  if (!oldest && oldest.error().code == ErrorCode::kNotFound) {
+  auto begun = reader->begin();
+  if (!begun && begun.error().code == ErrorCode::kNotFound) {
     return fail(ErrorCode::kNotFound, "opening the stream in " + directory +
                                           ": there is no such directory; is the name right, and "
                                           "has the agent run with it?");
   }
-  if (!oldest) return tl::unexpected(std::move(oldest).error());
-  SPILLWAY_CHECKED(reader->seek(*oldest));
+  if (!begun) return tl::unexpected(std::move(begun).error());
   return std::unique_ptr<StreamReader>(std::move(reader));
 }
 
