@@ -1,5 +1,5 @@
 // Makes a stream with a backlog of so many bytes, for bench/start.py: bench_backlog --spill DIR
-// --queue DIR --bytes N. A JSON line on stdout.
+// --queue DIR --bytes N [--segment-bytes N]. A JSON line on stdout.
 //
 // Real segments of real blocks, by the stream that the agent writes with: 1,000-byte records in runs of
 // 64 KiB, one lane, nothing compressed. The journal page is left in the queue directory, so that an
@@ -24,14 +24,14 @@ namespace {
 constexpr std::uint64_t kLaneId = 7;
 constexpr std::size_t kRecordBytes = 1000;
 constexpr std::size_t kRunBytes = 60 * 1024;
-constexpr std::uint64_t kSegmentBytes = 8ULL << 20;
-constexpr std::uint64_t kQuotaBytesMin = 4 * kSegmentBytes;
+constexpr std::uint64_t kSegmentBytes = 8ULL << 20;  // the default
 constexpr const char* kStreamName = "bench";
 
 struct Setup {
   std::string spill;
   std::string queue;
   std::uint64_t bytes = 0;
+  std::uint64_t segment_bytes = kSegmentBytes;
 };
 
 void check(const core::Result<void>& outcome) {
@@ -44,8 +44,8 @@ std::unique_ptr<core::Stream> open_stream(const Setup& setup) {
   options.name = kStreamName;
   options.directory = setup.spill + "/" + kStreamName;
   options.journal_page_path = setup.queue + "/journal/" + kStreamName;
-  options.segment_bytes = kSegmentBytes;
-  options.max_bytes = std::max(kQuotaBytesMin, 2 * setup.bytes);
+  options.segment_bytes = setup.segment_bytes;
+  options.max_bytes = std::max(4 * setup.segment_bytes, 2 * setup.bytes);
   options.compress = core::Compress::kNever;
   check(env.make_directories(options.directory));
   auto stream = core::Stream::open(env, options);
@@ -101,10 +101,14 @@ Setup read_setup(std::span<char*> words) {
     const std::string_view value = words[i + 1];
     if (flag == "--spill") setup.spill = value;
     if (flag == "--queue") setup.queue = value;
-    if (flag == "--bytes") std::from_chars(value.data(), value.data() + value.size(), setup.bytes);
+    std::uint64_t number = 0;
+    std::from_chars(value.data(), value.data() + value.size(), number);
+    if (flag == "--bytes") setup.bytes = number;
+    if (flag == "--segment-bytes") setup.segment_bytes = number;
   }
   if (setup.spill.empty() || setup.queue.empty() || setup.bytes < kRunBytes) {
-    die("usage: bench_backlog --spill DIR --queue DIR --bytes N (at least 61440)");
+    die("usage: bench_backlog --spill DIR --queue DIR --bytes N (at least 61440) [--segment-bytes "
+        "N]");
   }
   return setup;
 }

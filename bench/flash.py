@@ -7,7 +7,6 @@ syncs into a file that was written before, without a header, a checksum or a sec
 """
 
 import argparse
-import contextlib
 import ctypes
 import json
 import os
@@ -23,6 +22,7 @@ import time
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from report import machine, table  # noqa: E402
+from report.ground import Device, Folder  # noqa: E402
 from report.programs import BenchError  # noqa: E402
 
 RATES = (10, 100, 1000)
@@ -32,10 +32,7 @@ RECORD_BYTES = (200, 400)  # as the system sensor's
 RECORDS = 1000  # then from the first one again
 SEGMENT_BYTES = 8 << 20  # the default
 SPILL_BYTES = 4 * SEGMENT_BYTES
-IMAGE_BYTES = 128 << 20
 LAP = 1.5  # of the spill, before anything is counted
-SECTOR_BYTES = 512
-BLOCK_BYTES = 4096  # a card's; left alone, a small file system gets smaller ones
 WAIT_SECONDS = 60
 OK, FULL, POWER_SAFE = 0, 1, 2  # spillway.h
 OUT = pathlib.Path(__file__).parent / "out"
@@ -56,60 +53,6 @@ max_bytes = "{quota}"
 
 def say(text):
     print(text, file=sys.stderr, flush=True)
-
-
-def call(*command):
-    done = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=WAIT_SECONDS, check=False)
-    if done.returncode != 0:
-        raise OSError(f"{' '.join(map(str, command))}: {done.stderr.strip()}")
-    return done.stdout.strip()
-
-
-class Device:
-    """An ext4 file system on a loop device: what the block layer was asked to write to it, by whomever."""
-
-    counts = "the block device"
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.image = folder.with_suffix(".img")
-        with open(self.image, "wb") as file:
-            file.truncate(IMAGE_BYTES)
-        # Or the kernel would go on making the file system while it is measured.
-        call("mkfs.ext4", "-q", "-F", "-b", BLOCK_BYTES, "-E", "lazy_itable_init=0,lazy_journal_init=0", self.image)
-        folder.mkdir()
-        call("mount", "-o", "loop", self.image, folder)
-        number = os.stat(folder).st_dev
-        self.stat = pathlib.Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}/stat")
-
-    def reading(self, _):
-        call("sync", "-f", self.folder)
-        fields = [int(field) for field in self.stat.read_text().split()]
-        return {"bytes": fields[6] * SECTOR_BYTES, "flushes": fields[15] if len(fields) > 15 else 0}
-
-    def close(self):
-        with contextlib.suppress(OSError):
-            call("umount", self.folder)
-        self.image.unlink(missing_ok=True)
-
-
-class Folder:
-    """Where nothing may be mounted: what the process made dirty, as the kernel counts it for the process."""
-
-    counts = "/proc/PID/io"
-
-    def __init__(self, folder):
-        self.folder = folder
-        folder.mkdir()
-
-    def reading(self, pid):
-        for line in pathlib.Path(f"/proc/{pid}/io").read_text().splitlines():
-            if line.startswith("write_bytes:"):
-                return {"bytes": int(line.split()[1]), "flushes": 0}
-        raise BenchError("the kernel does not count what a process writes")
-
-    def close(self):
-        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 class Ours:
