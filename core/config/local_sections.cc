@@ -17,16 +17,18 @@ constexpr std::array<std::string_view, 7> kGatewayKeys{"name",
                                                        "lanes_per_user_max",
                                                        "lane_bytes_per_user_max",
                                                        "flash_endurance"};
-constexpr std::array<std::string_view, 8> kStreamKeys{"name",          "topics",    "sync_interval",
-                                                      "segment_bytes", "max_bytes", "when_full",
-                                                      "placement",     "compress"};
-constexpr std::array<std::string_view, 5> kLaterStreamKeys{"max_age", "priority", "weight",
-                                                           "memory_bytes", "memory_age"};
+constexpr std::array<std::string_view, 10> kStreamKeys{
+    "name",      "topics",    "sync_interval", "segment_bytes", "max_bytes",
+    "when_full", "placement", "memory_bytes",  "memory_age",    "compress"};
+constexpr std::array<std::string_view, 3> kLaterStreamKeys{"max_age", "priority", "weight"};
 
 constexpr std::uint64_t kSegmentBytesMin = 64ULL << 10;
 constexpr std::uint64_t kSegmentBytesMax = 1ULL << 30;
 constexpr std::uint64_t kStreamBytesMin = 1ULL << 20;
 constexpr std::uint64_t kSegmentsMin = 4;
+constexpr std::uint64_t kMemorySegmentsMin = 2;
+constexpr std::uint64_t kMemorySegments = 4;  // where segment_bytes is not stated
+constexpr std::uint64_t kMemoryAgeMinNs = 1'000'000'000;
 constexpr std::uint64_t kNapMaxNs = 1'000'000'000;
 constexpr std::size_t kNameBytesMax = 63;
 
@@ -82,12 +84,34 @@ Result<void> read_compress(const TableReader& reader, StreamConfig& stream) {
   return reader.complain("compress", R"(compress must be "backlog", "always" or "never")");
 }
 
-Result<void> check_placement(const TableReader& reader) {
-  std::string placement = "disk";
-  SPILLWAY_CHECKED(reader.read("placement", placement));
-  if (placement == "disk") return {};
-  return reader.complain("placement", "placement = \"" + placement +
-                                          "\" is not supported by this version; use \"disk\"");
+Result<void> read_placement(const TableReader& reader, StreamConfig& stream) {
+  std::string text(name_of(stream.placement));
+  SPILLWAY_CHECKED(reader.read("placement", text));
+  SPILLWAY_CHECKED(reader.read_bytes("memory_bytes", stream.memory_bytes));
+  SPILLWAY_CHECKED(reader.read_duration("memory_age", stream.memory_age_ns));
+  if (text == name_of(Placement::kMemoryFirst)) stream.placement = Placement::kMemoryFirst;
+  if (text != name_of(stream.placement)) {
+    return reader.complain("placement", R"(placement must be "disk" or "memory-first")");
+  }
+  for (const std::string_view key : {"memory_bytes", "memory_age"}) {
+    if (stream.placement == Placement::kMemoryFirst || !reader.has(key)) continue;
+    return reader.complain(key, std::string(key) + R"( goes with placement = "memory-first")");
+  }
+  if (stream.memory_age_ns < kMemoryAgeMinNs) {
+    return reader.complain("memory_age", "memory_age must be at least \"1s\"");
+  }
+  return {};
+}
+
+Result<void> check_memory(const TableReader& reader, const StreamConfig& stream) {
+  if (stream.placement != Placement::kMemoryFirst ||
+      stream.memory_bytes / kMemorySegmentsMin >= stream.segment_bytes) {
+    return {};
+  }
+  return reader.complain("memory_bytes",
+                         "memory_bytes (" + std::to_string(stream.memory_bytes) +
+                             ") must hold at least two segments of segment_bytes (" +
+                             std::to_string(stream.segment_bytes) + ")");
 }
 
 Result<void> check_directories(const TableReader& reader, const GatewayConfig& gateway) {
@@ -143,7 +167,7 @@ Result<void> read_stream(const toml::table& table, Config& config) {
   SPILLWAY_CHECKED(reader.read_bytes("max_bytes", stream.max_bytes));
   SPILLWAY_CHECKED(read_when_full(reader, stream));
   SPILLWAY_CHECKED(read_compress(reader, stream));
-  SPILLWAY_CHECKED(check_placement(reader));
+  SPILLWAY_CHECKED(read_placement(reader, stream));
   if (!is_valid_name(stream.name)) {
     return reader.complain("name", "name must be 1 to 63 of a-z, 0-9, '_' and '-'");
   }
@@ -156,8 +180,13 @@ Result<void> read_stream(const toml::table& table, Config& config) {
   if (!reader.has("segment_bytes")) {
     const std::uint64_t quarter = stream.max_bytes / kSegmentsMin / kPageBytes * kPageBytes;
     stream.segment_bytes = std::min(stream.segment_bytes, std::max(quarter, kSegmentBytesMin));
+    if (stream.placement == Placement::kMemoryFirst) {
+      const std::uint64_t part = stream.memory_bytes / kMemorySegments / kPageBytes * kPageBytes;
+      stream.segment_bytes = std::min(stream.segment_bytes, std::max(part, kSegmentBytesMin));
+    }
   }
   SPILLWAY_CHECKED(check_sizes(reader, stream));
+  SPILLWAY_CHECKED(check_memory(reader, stream));
   config.streams.push_back(std::move(stream));
   return {};
 }

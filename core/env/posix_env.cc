@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <ctime>
+#include <filesystem>
 #include <string_view>
 
 #include "core/env/paths.h"
@@ -127,6 +128,12 @@ class PosixEnv final : public Env {
     if (!directory.is_open()) return fail_errno(errno, "syncing directory " + path);
     if (uninterrupted([&] { return ::fsync(directory.get()); }) == 0) return {};
     return fail_errno(errno, "syncing directory " + path);
+  }
+
+  [[nodiscard]] std::string canonical(const std::string& path) override {
+    std::error_code error;
+    const auto found = std::filesystem::canonical(path, error);
+    return error ? path : found.string();
   }
 
   [[nodiscard]] std::uint64_t boottime_ns() override { return read_clock(CLOCK_BOOTTIME); }

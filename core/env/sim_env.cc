@@ -63,6 +63,8 @@ void SimEnv::restart_after_power_cut() {
 
 void SimEnv::restart_after_kill() { state_->restart(); }
 
+void SimEnv::set_failing_place(FailingPlace place) { state_->failing_place = place; }
+
 void SimEnv::set_volatile_root(std::string prefix) {
   state_->volatile_roots.push_back(std::move(prefix));
 }
@@ -96,7 +98,7 @@ Result<std::unique_ptr<File>> SimEnv::open(const std::string& path, OpenMode mod
   if (!inode) {
     const bool creates = mode == OpenMode::kCreateNew || mode == OpenMode::kOpenOrCreate;
     if (!creates || !names.is_directory(parent_of(name))) return not_found("opening ", path);
-    SPILLWAY_CHECKED(state_->begin_step(SimStep::kCreate));
+    SPILLWAY_CHECKED(state_->begin_step(SimStep::kCreate, name));
     inode = std::make_shared<SimInode>(state_->sector_bytes);
     names.create(name, inode);
   }
@@ -115,7 +117,7 @@ Result<void> SimEnv::rename(const std::string& from, const std::string& to) {
     return fail(ErrorCode::kInvalidArgument,
                 "renaming " + from + " to " + to + ": a directory is in the way");
   }
-  SPILLWAY_CHECKED(state_->begin_step(SimStep::kRename));
+  SPILLWAY_CHECKED(state_->begin_step(SimStep::kRename, new_name));
   names.rename(old_name, new_name);
   return {};
 }
@@ -128,7 +130,7 @@ Result<void> SimEnv::remove(const std::string& path) {
   if (directory && !names.list(name).empty()) {
     return fail(ErrorCode::kIo, "removing " + path + ": Directory not empty");
   }
-  SPILLWAY_CHECKED(state_->begin_step(SimStep::kRemove));
+  SPILLWAY_CHECKED(state_->begin_step(SimStep::kRemove, name));
   if (directory) {
     names.remove_directory(name);
   } else {
@@ -145,7 +147,7 @@ Result<void> SimEnv::make_directories(const std::string& path) {
       return fail(ErrorCode::kInvalidArgument,
                   "making directory " + part + ": a file of this name is in the way");
     }
-    SPILLWAY_CHECKED(state_->begin_step(SimStep::kCreate));
+    SPILLWAY_CHECKED(state_->begin_step(SimStep::kCreate, part));
     names.make_directory(part);
   }
   return {};
@@ -175,7 +177,7 @@ Result<bool> SimEnv::exists(const std::string& path) {
 Result<void> SimEnv::sync_directory(const std::string& path) {
   const std::string name = normal(path);
   if (!state_->names.is_directory(name)) return not_found("syncing directory ", path);
-  SPILLWAY_CHECKED(state_->begin_step(SimStep::kSyncDirectory));
+  SPILLWAY_CHECKED(state_->begin_step(SimStep::kSyncDirectory, name));
   state_->names.sync(name);
   return {};
 }

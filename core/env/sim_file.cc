@@ -35,7 +35,7 @@ class SimMapping final : public Mapping {
     SPILLWAY_ASSERT(writable_ && offset <= size_ && from.size() <= size_ - offset);
     if (from.empty() || !takes_changes()) return;
     // A store cannot fail: a failure asked for at this step is for the system calls.
-    static_cast<void>(state_->begin_write(SimStep::kMapWrite, *inode_, offset, from));
+    static_cast<void>(state_->begin_write(SimStep::kMapWrite, *inode_, "", offset, from));
     inode_->write(offset, from);
   }
 
@@ -43,7 +43,7 @@ class SimMapping final : public Mapping {
     SPILLWAY_ASSERT(writable_);
     Atomic<std::uint64_t>* const at = word(offset);
     if (!takes_changes()) return;
-    static_cast<void>(state_->begin_step(SimStep::kMapWrite));
+    static_cast<void>(state_->begin_step(SimStep::kMapWrite, ""));
     // SYNC published word: pairs with load_acquire of whoever maps the file.
     at->store(value, std::memory_order_release);
     inode_->mark_dirty(offset, sizeof(value));
@@ -103,7 +103,7 @@ class SimFile final : public File {
       SPILLWAY_CHECKED(state_->check_space(end - inode_->size(), path_));
     }
     const auto begin = static_cast<std::size_t>(offset);
-    SPILLWAY_CHECKED(state_->begin_write(SimStep::kFileWrite, *inode_, begin, bytes));
+    SPILLWAY_CHECKED(state_->begin_write(SimStep::kFileWrite, *inode_, path_, begin, bytes));
     inode_->write(begin, bytes);
     return {};
   }
@@ -117,14 +117,14 @@ class SimFile final : public File {
     if (size > inode_->size()) {
       SPILLWAY_CHECKED(state_->check_space(size - inode_->size(), path_));
     }
-    SPILLWAY_CHECKED(state_->begin_step(SimStep::kAllocate));
+    SPILLWAY_CHECKED(state_->begin_step(SimStep::kAllocate, path_));
     inode_->grow(static_cast<std::size_t>(size));
     return {};
   }
 
   [[nodiscard]] Result<void> sync_data() override {
     SPILLWAY_CHECKED(check_life("syncing "));
-    Result<void> step = state_->begin_step(SimStep::kSyncData);
+    Result<void> step = state_->begin_step(SimStep::kSyncData, path_);
     if (step && !state_->syncs_fail) {
       inode_->sync();
       return {};

@@ -1,8 +1,10 @@
 #include "core/env/sim_state.h"
 
+#include <algorithm>
+
 namespace spillway::core::env {
 
-Result<void> SimEnv::State::begin_step(SimStep kind) {
+Result<void> SimEnv::State::begin_step(SimStep kind, const std::string& path) {
   if (!powered) return fail(ErrorCode::kIo, "the power is off (simulated)");
   const std::uint64_t step = steps;
   if (cut_at == step) {
@@ -11,24 +13,33 @@ Result<void> SimEnv::State::begin_step(SimStep kind) {
   }
   ++steps;
   last_kind = kind;
+  if (!may_fail(path)) return {};
   const auto failure = failures.find(step);
   if (failure != failures.end()) return tl::unexpected(failure->second);
   if (broken_from && step >= *broken_from) return tl::unexpected(broken_with);
   return {};
 }
 
-Result<void> SimEnv::State::begin_write(SimStep kind, SimInode& inode, std::size_t offset,
-                                        std::span<const std::byte> bytes) {
+Result<void> SimEnv::State::begin_write(SimStep kind, SimInode& inode, const std::string& path,
+                                        std::size_t offset, std::span<const std::byte> bytes) {
   // A word is stored whole; a longer copy is cut anywhere.
   if (powered && cut_at == steps && bytes.size() > sizeof(std::uint64_t) && random.chance(50)) {
     inode.write(offset, bytes.first(static_cast<std::size_t>(random.below(bytes.size()))));
   }
-  auto step = begin_step(kind);
+  auto step = begin_step(kind, path);
   // A write that fails may have come some of its way.
   if (!step && powered && kind == SimStep::kFileWrite && random.chance(50)) {
     inode.write(offset, bytes.first(static_cast<std::size_t>(random.below(bytes.size()))));
   }
   return step;
+}
+
+bool SimEnv::State::may_fail(const std::string& path) const {
+  if (failing_place == FailingPlace::kEverywhere) return true;
+  const bool in_memory =
+      std::any_of(volatile_roots.begin(), volatile_roots.end(),
+                  [&path](const std::string& root) { return path.starts_with(root); });
+  return in_memory == (failing_place == FailingPlace::kMemory);
 }
 
 Result<void> SimEnv::State::check_space(std::uint64_t more, const std::string& path) const {

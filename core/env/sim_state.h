@@ -16,11 +16,12 @@ struct SimEnv::State {
 
   /// Every change begins here. Throws PowerCut at the chosen step; the error of a chosen failure,
   /// or of a machine without power.
-  [[nodiscard]] Result<void> begin_step(SimStep kind);
+  [[nodiscard]] Result<void> begin_step(SimStep kind, const std::string& path);
   /// The same for bytes on their way into `inode`: at a power cut a part of them has already
   /// arrived.
-  [[nodiscard]] Result<void> begin_write(SimStep kind, SimInode& inode, std::size_t offset,
-                                         std::span<const std::byte> bytes);
+  [[nodiscard]] Result<void> begin_write(SimStep kind, SimInode& inode, const std::string& path,
+                                         std::size_t offset, std::span<const std::byte> bytes);
+  [[nodiscard]] bool may_fail(const std::string& path) const;
   [[nodiscard]] Result<void> check_space(std::uint64_t more, const std::string& path) const;
   [[nodiscard]] Uuid random_uuid();
   void restart();
@@ -37,6 +38,7 @@ struct SimEnv::State {
   std::map<std::uint64_t, Error> failures;
   std::optional<std::uint64_t> broken_from;
   Error broken_with;
+  FailingPlace failing_place = FailingPlace::kEverywhere;
   bool syncs_fail = false;
   std::size_t sector_bytes = 512;
   bool powered = true;

@@ -66,7 +66,7 @@ void ControlPage::begin(env::Env& env, const State& state) {
   page.mutate_magic(kControlMagic);
   page.mutate_version(kFormatVersion);
   page.mutate_agent_pid(static_cast<std::uint32_t>(::getpid()));
-  set_uuid(*page.mutable_boot_id(), env.boot_id());
+  if (state.for_readers) set_uuid(*page.mutable_boot_id(), env.boot_id());
   page.mutate_oldest_offset(state.oldest_offset);
   page.mutate_next_offset(state.next_offset);
   page.mutate_durable_offset(state.durable_offset);

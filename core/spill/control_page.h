@@ -33,6 +33,8 @@ class ControlPage {
     std::uint64_t durable_offset = 0;
     std::uint64_t newest_segment = 0;
     Uuid journal;
+    bool for_readers =
+        true;  // false: it only says what was power-safe; no reader takes it for the living one
   };
   void begin(env::Env& env, const State& state);
   void set_next(std::uint64_t offset);

@@ -1,9 +1,13 @@
 #include "spillway/core/cursor.h"
 
+#include <algorithm>
 #include <array>
+#include <tuple>
 
 #include "core/format/checksum.h"
+#include "core/spill/memory_place.h"
 #include "core/spill/paths.h"
+#include "core/spill/segment_file.h"
 
 namespace spillway::core {
 
@@ -99,7 +103,91 @@ class FileCursor final : public Cursor {
   bool dirty_ = false;
 };
 
+/// Two cursors that are one: that on the disk, and a newer one in memory while the stream has a
+/// directory there.
+class PlacedCursor final : public Cursor {
+ public:
+  PlacedCursor(env::Env& env, std::string directory, std::string uplink,
+               std::unique_ptr<Cursor> disk)
+      : env_(env),
+        directory_(std::move(directory)),
+        uplink_(std::move(uplink)),
+        disk_(std::move(disk)),
+        position_(disk_->position()) {}
+
+  const std::optional<CursorPosition>& position() const override { return position_; }
+
+  Result<void> advance(const CursorPosition& position) override {
+    SPILLWAY_CHECKED((memory_ ? memory_ : disk_)->advance(position));
+    position_ = position;
+    return {};
+  }
+
+  Result<void> sync() override {
+    SPILLWAY_CHECKED(look_for_memory());
+    if (!memory_) return sync_to_disk();
+    SPILLWAY_TRY(holds, disk_holds_segments());
+    return holds ? sync_to_disk() : Result<void>{};
+  }
+
+  Result<void> sync_to_disk() override {
+    if (position_ && is_before(disk_->position(), *position_)) {
+      SPILLWAY_CHECKED(disk_->advance(*position_));
+    }
+    return disk_->sync();
+  }
+
+  /// The agent may have begun to use memory, or have ceased to.
+  Result<void> look_for_memory() {
+    std::string memory = find_memory(env_, directory_);
+    if (memory == memory_directory_) return {};
+    memory_.reset();
+    memory_directory_.clear();
+    if (memory.empty()) return {};
+    SPILLWAY_TRY(opened, Cursor::open(env_, join(join(memory, kCursorsName), uplink_)));
+    memory_ = std::move(opened);
+    memory_directory_ = std::move(memory);
+    if (memory_->position() && is_before(position_, *memory_->position())) {
+      position_ = memory_->position();
+    }
+    return {};
+  }
+
+ private:
+  static bool is_before(const std::optional<CursorPosition>& held, const CursorPosition& other) {
+    return !held || std::tie(held->journal_sequence, held->next_offset) <
+                        std::tie(other.journal_sequence, other.next_offset);
+  }
+
+  Result<bool> disk_holds_segments() {
+    SPILLWAY_TRY(names, env_.list(directory_));
+    return std::any_of(names.begin(), names.end(), [](const std::string& name) {
+      std::uint64_t sequence = 0;
+      std::uint64_t base_offset = 0;
+      return parse_segment_file_name(name, sequence, base_offset);
+    });
+  }
+
+  env::Env& env_;
+  std::string directory_;
+  std::string uplink_;
+  std::unique_ptr<Cursor> disk_;
+  std::unique_ptr<Cursor> memory_;
+  std::string memory_directory_;  // where memory_ stands
+  std::optional<CursorPosition> position_;
+};
+
 }  // namespace
+
+Result<std::unique_ptr<Cursor>> Cursor::open_in(env::Env& env, const std::string& directory,
+                                                const std::string& uplink) {
+  const std::string cursors = join(directory, kCursorsName);
+  SPILLWAY_CHECKED(env.make_directories(cursors));
+  SPILLWAY_TRY(disk, Cursor::open(env, join(cursors, uplink)));
+  auto cursor = std::make_unique<PlacedCursor>(env, directory, uplink, std::move(disk));
+  SPILLWAY_CHECKED(cursor->look_for_memory());
+  return std::unique_ptr<Cursor>(std::move(cursor));
+}
 
 Result<std::unique_ptr<Cursor>> Cursor::open(env::Env& env, const std::string& path) {
   SPILLWAY_TRY(file, env.open(path, env::OpenMode::kOpenOrCreate));

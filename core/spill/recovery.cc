@@ -4,6 +4,7 @@
 #include <array>
 #include <iterator>
 
+#include "core/spill/anchor.h"
 #include "core/spill/paths.h"
 #include "core/spill/stream_listing.h"
 #include "spillway/core/crash_guard.h"
@@ -33,11 +34,24 @@ Result<bool> vouches_for_earlier(env::Env& env, const SegmentInfo& info) {
   }
 }
 
+/// True if the only segment was begun while others, in memory, stood between the anchor and it.
+Result<bool> is_behind_the_anchor(env::Env& env, const FoundStream& found, const GapTable& gaps) {
+  if (found.segments.empty() || !found.anchor || !found.segments.back().readable) return false;
+  const SegmentInfo& only = found.segments.back();
+  const std::uint64_t begin = found.anchor->base_offset();
+  const bool begins_journal = only.header.journal_first_offset() == only.base_offset;
+  if (begins_journal || begin >= only.base_offset || cover(gaps.all(), begin, only.base_offset)) {
+    return false;
+  }
+  SPILLWAY_TRY(vouches, vouches_for_earlier(env, only));
+  return !vouches;
+}
+
 /// True if the segment before the newest, as far as it is on the disk, does not reach it: nothing in
 /// the newest was power-safe then.
 Result<bool> is_behind_a_hole(env::Env& env, FoundStream& found, const GapTable& gaps,
                               CrashGuard& guard) {
-  if (found.segments.size() < 2) return false;
+  if (found.segments.size() < 2) return is_behind_the_anchor(env, found, gaps);
   const SegmentInfo& newest = found.segments.back();
   SegmentInfo& before = found.segments[found.segments.size() - 2];
   SPILLWAY_CHECKED(inspect_segment(env, before));
@@ -174,6 +188,12 @@ Result<FoundStream> search(env::Env& env, const std::string& directory, const Jo
   SPILLWAY_TRY(segments, list_segment_names(env, directory, Sizes::kWanted));
   found.segments = std::move(segments);
   if (!found.segments.empty()) found.next_sequence = found.segments.back().sequence + 1;
+  SPILLWAY_TRY(anchor, load_anchor(env, directory));
+  found.anchor = anchor;
+  if (anchor) {
+    found.next_sequence = std::max(found.next_sequence, anchor->segment_sequence());
+    found.next_offset = anchor->base_offset();  // unless a segment says better
+  }
   SPILLWAY_CHECKED(set_deadly_aside(env, directory, found, guard, gaps));
   SPILLWAY_CHECKED(drop_newest_that_do_not_count(env, directory, found, page, gaps, guard));
   for (std::size_t index = found.segments.size(); index-- > 0;) {
@@ -190,7 +210,9 @@ Result<FoundStream> search(env::Env& env, const std::string& directory, const Jo
 
 Result<void> refuse_newer_segments(env::Env& env, const StreamOptions& options) {
   SPILLWAY_TRY(there, env.exists(options.directory));
-  if (there) SPILLWAY_CHECKED(list_segment_names(env, options.directory));
+  if (!there) return {};
+  SPILLWAY_CHECKED(list_segment_names(env, options.directory));
+  SPILLWAY_CHECKED(load_anchor(env, options.directory));
   return {};
 }
 
@@ -206,11 +228,12 @@ JournalDecision decide_journal(const FoundStream& found, const JournalFile& page
                                const ControlPage& control) {
   JournalDecision decision;
   decision.next_offset = std::max(found.next_offset, found.lost_until);
-  if (found.segments.empty()) {
+  if (found.segments.empty() && !found.anchor) {
     decision.reason = found.damage.empty() ? "the stream is new" : found.damage;
     return decision;
   }
-  const Uuid journal = found.segments.back().journal();
+  const Uuid journal =
+      found.segments.empty() ? uuid_of(*found.anchor->journal()) : found.segments.back().journal();
   decision.next_offset = std::max(decision.next_offset, control.durable_hint(journal));
   const auto& known = page.found();
   if (!known) {
@@ -225,6 +248,10 @@ JournalDecision decide_journal(const FoundStream& found, const JournalFile& page
   if (decision.next_offset > found.next_offset) {
     decision.reason = "records " + std::to_string(found.next_offset) + " to " +
                       std::to_string(decision.next_offset) + " can no longer be read";
+    return decision;
+  }
+  if (found.segments.empty()) {
+    decision.reason = "no segment is left";
     return decision;
   }
   decision.goes_on = true;

@@ -16,11 +16,13 @@
 // After a power cut the newest segment may be there, in parts, without the end of the one before it:
 // a roll waits for no disk. Nothing in it was power-safe then, and it is removed: the stream ends
 // before the hole. It counts as soon as one block in it says that all earlier segments were safe.
+// Where a stream stands in memory, the same goes for a segment behind the anchor (anchor.h).
 //
 // A segment in which three agents of this boot have died in a row is set aside, too, wherever it
 // stands (CrashGuard).
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -45,8 +47,9 @@ struct FoundStream {
   std::uint64_t lost_until =
       0;                // a segment that was set aside begins here: nothing below is still to come
   bool sealed = false;  // the last segment is
-  bool last_is_blank = false;  // no record was ever written into the last segment
-  std::string damage;          // what was set aside
+  bool last_is_blank = false;                   // no record was ever written into the last segment
+  std::string damage;                           // what was set aside
+  std::optional<format::SegmentHeader> anchor;  // of a stream that stands in memory
 };
 
 /// Refuses (kNewerVersion) before anything is touched. Only segments tell: a newer version begins a segment of its own before it

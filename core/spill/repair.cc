@@ -70,6 +70,14 @@ Result<RepairReport> Repair::run() {
 
 Result<void> Repair::take_locks() {
   SPILLWAY_CHECKED(take_lock(path_of(kLockName), "an agent"));
+  SPILLWAY_TRY(segments, list_segments(env_, directory_));
+  const auto in_memory = [](const SegmentInfo& info) { return info.in_memory; };
+  if (std::any_of(segments.begin(), segments.end(), in_memory)) {
+    return fail(ErrorCode::kBusy,
+                "repairing " + directory_ +
+                    ": a killed agent has left some of its records in memory: start the agent and "
+                    "stop it again, which moves them here, then repair");
+  }
   auto cursors = env_.list(path_of(kCursorsName));
   if (!cursors && cursors.error().code == ErrorCode::kNotFound) return {};
   if (!cursors) return tl::unexpected(std::move(cursors).error());

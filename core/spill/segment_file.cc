@@ -5,8 +5,10 @@
 #include <cinttypes>
 #include <cstdio>
 #include <limits>
+#include <tuple>
 
 #include "core/spill/heal.h"
+#include "core/spill/memory_place.h"
 #include "core/spill/paths.h"
 
 namespace spillway::core {
@@ -64,34 +66,66 @@ Result<bool> inspect(env::Env& env, SegmentInfo& info) {
   return env.exists(info.path);
 }
 
-void add_named(std::vector<SegmentInfo>& segments, const std::string& directory,
+void add_named(std::vector<SegmentInfo>& segments, const std::string& directory, bool in_memory,
                const std::string& name, std::uint64_t bytes) {
   SegmentInfo info;
   if (!parse_segment_file_name(name, info.sequence, info.base_offset)) return;
   info.path = join(directory, name);
   info.bytes = bytes;
+  info.in_memory = in_memory;
   segments.push_back(std::move(info));
+}
+
+Result<void> add_all(std::vector<SegmentInfo>& segments, env::Env& env,
+                     const std::string& directory, bool in_memory, Sizes sizes) {
+  if (sizes == Sizes::kWanted) {
+    SPILLWAY_TRY(files, env.list_sizes(directory));
+    segments.reserve(segments.size() + files.size());
+    for (const auto& [name, bytes] : files) add_named(segments, directory, in_memory, name, bytes);
+  } else {
+    SPILLWAY_TRY(names, env.list(directory));
+    segments.reserve(segments.size() + names.size());
+    for (const std::string& name : names) add_named(segments, directory, in_memory, name, 0);
+  }
+  return {};
+}
+
+/// Of two copies, the disk's before the one in memory: what counts is the first that is readable.
+Result<void> drop_copies(env::Env& env, std::vector<SegmentInfo>& segments) {
+  for (std::size_t index = 1; index < segments.size();) {
+    SegmentInfo& disk = segments[index - 1];
+    const SegmentInfo& memory = segments[index];
+    if (disk.sequence != memory.sequence || disk.base_offset != memory.base_offset) {
+      ++index;
+      continue;
+    }
+    SPILLWAY_CHECKED(inspect_segment(env, disk));
+    segments.erase(segments.begin() + static_cast<std::ptrdiff_t>(disk.readable ? index : index - 1));
+  }
+  return {};
 }
 
 Result<std::vector<SegmentInfo>> name_segments(env::Env& env, const std::string& directory,
                                                Sizes sizes) {
   std::vector<SegmentInfo> segments;
-  if (sizes == Sizes::kWanted) {
-    SPILLWAY_TRY(files, env.list_sizes(directory));
-    segments.reserve(files.size());
-    for (const auto& [name, bytes] : files) add_named(segments, directory, name, bytes);
-  } else {
-    SPILLWAY_TRY(names, env.list(directory));
-    segments.reserve(names.size());
-    for (const std::string& name : names) add_named(segments, directory, name, 0);
+  // Memory first: what leaves it while this looks is on the disk by then.
+  const std::string memory = find_memory(env, directory);
+  if (!memory.empty()) {
+    auto listed = add_all(segments, env, memory, true, sizes);
+    if (!listed && listed.error().code != ErrorCode::kNotFound) {
+      return tl::unexpected(std::move(listed).error());
+    }
   }
+  SPILLWAY_CHECKED(add_all(segments, env, directory, false, sizes));
   const auto is_before = [](const SegmentInfo& a, const SegmentInfo& b) {
-    return a.sequence != b.sequence ? a.sequence < b.sequence : a.base_offset < b.base_offset;
+    return std::tie(a.sequence, a.base_offset, a.in_memory) <
+           std::tie(b.sequence, b.base_offset, b.in_memory);
   };
   // Names are listed in order, and that is theirs but for sequences of more than ten digits.
   if (!std::is_sorted(segments.begin(), segments.end(), is_before)) {
     std::sort(segments.begin(), segments.end(), is_before);
   }
+  if (!memory.empty()) SPILLWAY_CHECKED(drop_copies(env, segments));
   return segments;
 }
 

@@ -25,8 +25,9 @@ struct SegmentInfo {
   std::uint64_t bytes = 0;        // the file's size; 0 until it was asked for
   bool inspected = false;         // its header was read: what follows says something
   bool readable = false;
-  bool healed = false;  // one bit of the header on the disk is wrong; `header` is right
-  std::string problem;  // why it is unreadable, or what was healed
+  bool in_memory = false;  // it stands in the stream's directory in memory
+  bool healed = false;     // one bit of the header on the disk is wrong; `header` is right
+  std::string problem;     // why it is unreadable, or what was healed
   bool never_begun =
       false;  // unreadable because its header never reached the disk: a roll cut short
   format::SegmentHeader header;
@@ -38,8 +39,9 @@ struct SegmentInfo {
 [[nodiscard]] bool parse_segment_file_name(std::string_view name, std::uint64_t& sequence,
                                            std::uint64_t& base_offset);
 
-/// All segments of a directory by ascending sequence. kNewerVersion if one of them is of a newer
-/// format.
+/// All segments of a stream, in its directory and in the one in memory that belongs to it
+/// (find_memory), by ascending sequence. While one moves it may stand in both: the disk's counts.
+/// kNewerVersion if one of them is of a newer format.
 [[nodiscard]] Result<std::vector<SegmentInfo>> list_segments(env::Env& env,
                                                              const std::string& directory);
 

@@ -78,6 +78,8 @@ Result<void> StreamImpl::declare_lane(const format::LaneIdentity& identity, std:
 
 void StreamImpl::forget_lane(std::uint64_t lane_id) {
   if (const LanePosition* lane = lanes_.find(lane_id); lane != nullptr) {
+    // What stands in memory is never written again: it is copied as it is.
+    if (unsynced_.front().segment->info().in_memory) return lanes_.forget(lane_id);
     departed_.push_back({*lane, next_offset_});
     departed_.back().lane.closed =
         false;  // its last block, written again behind its records, says so

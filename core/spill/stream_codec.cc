@@ -148,8 +148,8 @@ void StreamImpl::finish_training(const TrainingOrder& order, const Result<void>&
   // are enough. And a segment's readers keep no more than kDictionariesMax.
   const bool room = dictionary_segment_ != active_->info().sequence ||
                     dictionaries_in_segment_ + 1 < kDictionariesMax;
-  const bool adopted =
-      outcome && order.training->dictionary && durable_offset() >= dictionary_offset_ && room;
+  const bool adopted = outcome && order.training->dictionary &&
+                       unsynced_.front().offset >= dictionary_offset_ && room;
   if (adopted) {
     if (dictionaries_.size() > 1)
       dictionaries_.erase(dictionaries_.begin(), dictionaries_.end() - 1);

@@ -1,10 +1,11 @@
-// StreamImpl: a stream's writing half, in one class and six files by subject:
+// StreamImpl: a stream's writing half, in one class and seven files by subject:
 //   stream_open.cc       options, recovery, the first segment, close
 //   stream_append.cc     lanes, append, clock blocks, schemas
 //   stream_codec.cc      compressed blocks and their dictionaries
 //   stream_roll.cc       the next segment: its file, its header, its first blocks; the spare
 //   stream_sync.cc       group commit; what happens after a sync that failed
 //   stream_retention.cc  quota and cursors
+//   stream_placement.cc  memory and disk: where the next segment goes, and the moves
 // Private to core/spill; the drain thread only.
 #pragma once
 
@@ -13,11 +14,14 @@
 
 #include "core/codec/compressor.h"
 #include "core/codec/dictionary_plan.h"
+#include "core/spill/backlog_age.h"
 #include "core/spill/control_page.h"
 #include "core/spill/lane_table.h"
+#include "core/spill/paths.h"
 #include "core/spill/recovery.h"
 #include "core/spill/schema_table.h"
 #include "core/spill/segment_writer.h"
+#include "spillway/core/cursor.h"
 #include "spillway/core/stream.h"
 
 namespace spillway::core {
@@ -50,10 +54,16 @@ class StreamImpl final : public Stream {
   std::optional<TrainingOrder> order_training() override;
   void finish_training(const TrainingOrder& order, const Result<void>& outcome) override;
   const CompressionTotals& compression() const override { return totals_; }
+  Result<void> ask_power_safe() override;
+  bool waits_for_move() const override;
+  std::optional<MoveOrder> order_move() override;
+  Result<void> finish_move(const MoveOrder& order, const Result<void>& outcome) override;
+  PlaceInForce place() const override;
+  std::uint64_t memory_bytes() const override;
   Result<void> collect() override;
   std::uint64_t oldest_offset() const override;
   std::uint64_t next_offset() const override { return next_offset_; }
-  std::uint64_t durable_offset() const override { return unsynced_.front().offset; }
+  std::uint64_t durable_offset() const override;
   std::uint64_t held_bytes() const override;
   const Uuid& journal() const override { return journal_.id; }
   const Recovery& recovery() const override { return recovery_; }
@@ -139,7 +149,8 @@ class StreamImpl final : public Stream {
   [[nodiscard]] std::uint64_t head_bytes() const;
   [[nodiscard]] std::uint64_t head_bytes_max() const { return options_.segment_bytes / 2; }
   Result<void> roll();
-  Result<std::string> prepare_file(std::uint64_t bytes);
+  Result<void> roll_into(const std::string& path);
+  Result<std::string> prepare_file(std::uint64_t bytes, bool in_memory);
   Result<void> discard_spare();
   format::SegmentHeader make_header(std::uint64_t base_offset, std::uint64_t bytes, bool recycled);
   Result<SegmentInfo> write_header(const std::string& path, std::uint64_t base_offset,
@@ -164,21 +175,47 @@ class StreamImpl final : public Stream {
   void note_durable();
 
   // stream_retention.cc
-  Result<void> make_disk_room(std::uint64_t bytes);
+  Result<void> make_disk_room(std::uint64_t bytes, bool in_memory);
   Result<void> free_acknowledged();
   Result<void> drop_oldest();
+  [[nodiscard]] bool oldest_is_moving() const {
+    return move_ && *move_ == segments_.front().sequence;
+  }
   Result<void> remove_oldest();
   Result<bool> is_acknowledged(const std::string& uplink, std::size_t index);
   [[nodiscard]] bool may_drop_oldest() const;
   [[nodiscard]] bool may_recycle(const SegmentInfo& info) const;
   [[nodiscard]] bool has_spare() const { return spare_ == Spare::kCold || spare_ == Spare::kReady; }
-  [[nodiscard]] bool has_spare(std::uint64_t bytes) const {
-    return has_spare() && bytes == options_.segment_bytes;
+  [[nodiscard]] bool has_spare(std::uint64_t bytes, bool in_memory) const {
+    return has_spare() && bytes == options_.segment_bytes && spare_in_memory_ == in_memory;
   }
 
-  [[nodiscard]] std::string path_of(const std::string& name) const {
-    return options_.directory + "/" + name;
+  // stream_placement.cc
+  Result<void> open_memory();
+  Result<void> place_control();
+  Result<void> retire_memory();
+  Result<void> settle_memory();
+  Result<void> settle_placement(bool goes_on);
+  Result<std::string> prepare_next();
+  Result<void> leave_memory();
+  Result<void> return_to_memory();
+  Result<void> keep_placement();
+  Result<void> move_all();
+  Result<void> anchor_at(std::uint64_t base_offset);
+  [[nodiscard]] std::vector<std::byte> anchor_bytes(std::uint64_t base_offset);
+  void forget_overridden_memory();
+  [[nodiscard]] const SegmentInfo* first_in_memory() const;
+  [[nodiscard]] bool memory_comes_first() const;
+  [[nodiscard]] Result<std::uint64_t> acknowledged_offset() const;
+  [[nodiscard]] Result<std::optional<CursorPosition>> newest_cursor(
+      const std::string& uplink) const;
+  [[nodiscard]] bool memory_first() const { return options_.placement == Placement::kMemoryFirst; }
+  [[nodiscard]] bool is_active_in_memory() const { return active_->info().in_memory; }
+
+  [[nodiscard]] std::string path_of(const std::string& name, bool in_memory = false) const {
+    return join(in_memory ? memory_ : options_.directory, name);
   }
+  [[nodiscard]] std::string spare_path() const { return path_of(kSpareName, spare_in_memory_); }
   [[nodiscard]] std::string what() const { return "stream \"" + options_.name + "\": "; }
 
   env::Env& env_;
@@ -186,6 +223,7 @@ class StreamImpl final : public Stream {
   std::unique_ptr<env::File> lock_;
   std::unique_ptr<GapTable> gaps_;
   std::unique_ptr<ControlPage> control_;
+  std::unique_ptr<ControlPage> disk_control_;  // of a stream that keeps the living one in memory
   std::unique_ptr<JournalFile> page_;
   LaneTable lanes_;
   std::vector<Departed> departed_;
@@ -199,9 +237,20 @@ class StreamImpl final : public Stream {
   std::optional<SyncUnderWay> sync_;
   std::uint64_t sync_generation_ = 0;
   Spare spare_ = Spare::kNone;
+  bool spare_in_memory_ = false;
   bool spare_order_is_out_ = false;
   std::optional<std::uint64_t>
-      warmed_sequence_;  // the oldest segment that was ordered to be warmed
+      warmed_sequence_;                 // the oldest segment that was ordered to be warmed
+  std::string memory_;                  // the stream's directory in memory; empty: it has none
+  bool to_disk_ = true;                 // where the next segment goes
+  bool moving_ = false;                 // segments in memory may wait for their move
+  std::optional<std::uint64_t> move_;   // the segment whose move was ordered ...
+  std::optional<std::uint64_t> tried_;  // ... and the last one that was, ever
+  std::uint64_t move_retry_at_ns_ = 0;
+  std::uint64_t leave_retry_at_ns_ = 0;
+  std::uint64_t return_at_ns_ = 0;              // not to memory before
+  std::optional<std::uint64_t> anchor_offset_;  // of the anchor that stands on the disk
+  std::optional<BacklogAge> backlog_;
   Journal journal_;
   std::uint64_t next_offset_ = 0;
   std::uint64_t next_sequence_ = 0;

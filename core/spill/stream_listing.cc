@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "core/spill/memory_place.h"
 #include "core/spill/paths.h"
 #include "core/spill/segment_scan.h"
 
@@ -20,18 +21,23 @@ void add_unrecorded(std::vector<Gap>& pieces, std::uint64_t first, std::uint64_t
   if (middle < next) pieces.push_back({middle, next, format::GapReason::damage, 0});
 }
 
+std::unique_ptr<env::Mapping> map_control(env::Env& env, const std::string& directory) {
+  auto file = env.open(join(directory, kControlName), env::OpenMode::kRead);
+  if (!file) return nullptr;
+  auto size = (*file)->size();
+  if (!size || *size < kPageBytes) return nullptr;
+  auto map = (*file)->map(kPageBytes, env::MapAccess::kRead);
+  return map ? std::move(*map) : nullptr;
+}
+
 }  // namespace
 
 std::optional<format::StreamControl> ControlView::load() {
   if (!map_) {
-    auto file = env_.open(join(directory_, kControlName), env::OpenMode::kRead);
-    if (!file) return std::nullopt;
-    auto size = (*file)->size();
-    if (!size || *size < kPageBytes) return std::nullopt;
-    auto map = (*file)->map(kPageBytes, env::MapAccess::kRead);
-    if (!map) return std::nullopt;
-    map_ = std::move(*map);
+    const std::string memory = find_memory(env_, directory_);
+    map_ = map_control(env_, memory.empty() ? directory_ : memory);
   }
+  if (!map_) return std::nullopt;
   // SYNC published: pairs with ControlPage::set_next.
   const std::uint64_t next_offset = map_->load_acquire(kNextAt);
   format::StreamControl page;
@@ -39,8 +45,9 @@ std::optional<format::StreamControl> ControlView::load() {
   page.mutate_next_offset(next_offset);
   const bool of_this_boot = page.magic() == kControlMagic && page.version() == kFormatVersion &&
                             uuid_of(*page.boot_id()) == env_.boot_id();
-  if (!of_this_boot) return std::nullopt;
-  return page;
+  if (of_this_boot) return page;
+  map_.reset();  // the next agent may keep it elsewhere
+  return std::nullopt;
 }
 
 Result<std::vector<Gap>> missing_between(env::Env& env, const std::string& directory,

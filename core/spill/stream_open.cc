@@ -29,6 +29,12 @@ Result<void> StreamImpl::check_options() const {
   if (options_.segment_bytes > options_.max_bytes / 4) {
     return refuse("segment_bytes must be at most a quarter of max_bytes");
   }
+  if (memory_first() && options_.memory_bytes / 2 < options_.segment_bytes) {
+    return refuse("memory_bytes must hold at least two segments");
+  }
+  if (memory_first() && options_.memory_directory.empty()) {
+    return refuse("placement \"memory-first\" needs a directory in memory");
+  }
   return {};
 }
 
@@ -45,6 +51,7 @@ Result<void> StreamImpl::open_files() {
   lock_ = std::move(lock);
   SPILLWAY_TRY(gaps, GapTable::open(env_, path_of(kGapsName)));
   gaps_ = std::move(gaps);
+  SPILLWAY_CHECKED(open_memory());
   SPILLWAY_TRY(control, ControlPage::open(env_, path_of(kControlName)));
   control_ = std::move(control);
   SPILLWAY_TRY(page, JournalFile::open(env_, options_.journal_page_path));
@@ -55,7 +62,7 @@ Result<void> StreamImpl::open_files() {
 
 /// A spare left by the writer before is as good as a new one, if it is whole.
 Result<void> StreamImpl::settle_spare() {
-  for (const char* name : {kRollName, kRepairName}) {
+  for (const char* name : {kRollName, kRepairName, kMoveName}) {
     SPILLWAY_TRY(rest, env_.exists(path_of(name)));
     if (rest) SPILLWAY_CHECKED(env_.remove(path_of(name)));
   }
@@ -77,7 +84,9 @@ Result<void> StreamImpl::start() {
   SPILLWAY_CHECKED(open_files());
   SPILLWAY_CHECKED(settle_spare());
   SPILLWAY_TRY(found, find_stream(env_, options_.directory, *page_, *gaps_));
+  // Whatever is kept in memory, what was known to be on the disk is noted there.
   const JournalDecision decision = decide_journal(found, *page_, *control_);
+  SPILLWAY_CHECKED(place_control());
   segments_ = found.segments;
   lanes_ = found.lanes;
   schemas_ = found.schemas;
@@ -93,9 +102,10 @@ Result<void> StreamImpl::start() {
   }
   schemas_.keep_named(lanes_);
   make_head_room(0);
+  if (found.anchor) anchor_offset_ = found.anchor->base_offset();
   SPILLWAY_CHECKED(decision.goes_on ? go_on(found, decision) : begin_new_journal(found, decision));
   publish_all();
-  return {};
+  return settle_placement(decision.goes_on);
 }
 
 /// The writer before was killed or has closed, within this boot: its pages are still there.
@@ -115,7 +125,7 @@ Result<void> StreamImpl::go_on(const FoundStream& found, const JournalDecision& 
   }
   const auto synced = sync_last_segments();
   if (synced && !decision.rewrite_unsynced) {
-    active_->note_earlier_segments_safe();
+    if (first_in_memory() == nullptr) active_->note_earlier_segments_safe();
     return {};
   }
   page_->set_suspect(true);
@@ -127,6 +137,7 @@ Result<void> StreamImpl::go_on(const FoundStream& found, const JournalDecision& 
 Result<void> StreamImpl::sync_last_segments() {
   for (std::size_t i = segments_.size() - std::min<std::size_t>(segments_.size(), 2);
        i < segments_.size(); ++i) {
+    if (segments_[i].in_memory) continue;
     SPILLWAY_TRY(file, env_.open(segments_[i].path, env::OpenMode::kReadWrite));
     SPILLWAY_CHECKED(file->sync_data());
   }
@@ -164,26 +175,35 @@ Result<void> StreamImpl::gather_unsynced(std::uint64_t durable) {
 Result<void> StreamImpl::begin_new_journal(const FoundStream& found,
                                            const JournalDecision& decision) {
   recovery_.new_journal = true;
+  // They are whole, though of another journal: the new one begins when they are safe.
+  SPILLWAY_CHECKED(move_all());
   next_offset_ = decision.next_offset;
   // An offset that was once written down as dropped is never given to a record.
   for (const Gap& gap : gaps_->all()) next_offset_ = std::max(next_offset_, gap.next_offset);
   if (!segments_.empty()) journal_.sequence = segments_.back().header.journal_sequence() + 1;
-  if (found.last_is_blank && found.next_offset == next_offset_) {
+  if (found.anchor) {
+    journal_.sequence = std::max(journal_.sequence, found.anchor->journal_sequence() + 1);
+  }
+  journal_.id = Uuid::from_random(env_.random_u64(), env_.random_u64());
+  journal_.first_offset = next_offset_;
+  const bool drops_blank = found.last_is_blank && found.next_offset == next_offset_;
+  // A backlog on the disk is to be delivered first, and it is not known whether there is a link.
+  to_disk_ = !memory_first() || segments_.size() > (drops_blank ? 1U : 0U);
+  if (!to_disk_) SPILLWAY_CHECKED(anchor_at(next_offset_));
+  if (drops_blank) {
     // Or each boot without a record would take a segment's room, and drop the oldest for it in the end.
     SPILLWAY_CHECKED(env_.remove(segments_.back().path));
     SPILLWAY_CHECKED(env_.sync_directory(options_.directory));
     segments_.pop_back();
     SPILLWAY_CHECKED(sync_last_segments());
-  } else if (!segments_.empty()) {
+  } else if (!segments_.empty() || found.anchor) {
     SPILLWAY_CHECKED(sync_last_segments());
     if (found.next_offset < next_offset_) {
       SPILLWAY_CHECKED(gaps_->record(
           {found.next_offset, next_offset_, format::GapReason::damage, env_.utc_ns()}));
     }
   }
-  journal_.id = Uuid::from_random(env_.random_u64(), env_.random_u64());
-  journal_.first_offset = next_offset_;
-  SPILLWAY_TRY(path, prepare_file(options_.segment_bytes));
+  SPILLWAY_TRY(path, to_disk_ ? prepare_file(options_.segment_bytes, false) : prepare_next());
   return begin_journal_segment(path);
 }
 
@@ -191,10 +211,15 @@ void StreamImpl::publish_all() {
   page_->begin(env_, journal_.id, next_offset_, durable_offset());
   control_->begin(env_, {oldest_offset(), next_offset_, durable_offset(), segments_.back().sequence,
                          journal_.id});
+  if (disk_control_) {
+    disk_control_->begin(env_, {oldest_offset(), next_offset_, durable_offset(),
+                                segments_.back().sequence, journal_.id, false});
+  }
 }
 
 Result<void> StreamImpl::close() {
   if (!failure_.empty()) return fail(ErrorCode::kIo, failure_);
+  SPILLWAY_CHECKED(settle_memory());
   // A sync still under way may be the one that is told of an error: its answer is waited for elsewhere.
   const auto plan = plan_sync();
   return plan ? finish_sync(*plan, plan->run()) : Result<void>{};

@@ -10,6 +10,13 @@ std::uint64_t StreamImpl::oldest_offset() const {
   return segments_.empty() ? next_offset_ : segments_.front().base_offset;
 }
 
+/// A record counts as safe where it was delivered and freed, too: what is held no more is not missed.
+std::uint64_t StreamImpl::durable_offset() const {
+  const SegmentInfo* memory = first_in_memory();
+  const std::uint64_t synced = unsynced_.front().offset;
+  return memory == nullptr ? synced : std::min(synced, memory->base_offset);
+}
+
 std::uint64_t StreamImpl::held_bytes() const {
   std::uint64_t bytes = spare_ == Spare::kNone ? 0 : options_.segment_bytes;
   for (const SegmentInfo& info : segments_) bytes += info.bytes;
@@ -17,13 +24,13 @@ std::uint64_t StreamImpl::held_bytes() const {
 }
 
 bool StreamImpl::may_drop_oldest() const {
-  return options_.when_full == WhenFull::kDropOldest && segments_.size() > 1;
+  return options_.when_full == WhenFull::kDropOldest && segments_.size() > 1 && !oldest_is_moving();
 }
 
 /// Brings the total below the quota, so that `bytes` more are within it; or makes a spare of them.
-Result<void> StreamImpl::make_disk_room(std::uint64_t bytes) {
-  const auto has_room = [this, bytes] {
-    return has_spare(bytes) || held_bytes() + bytes <= options_.max_bytes;
+Result<void> StreamImpl::make_disk_room(std::uint64_t bytes, bool in_memory) {
+  const auto has_room = [this, bytes, in_memory] {
+    return has_spare(bytes, in_memory) || held_bytes() + bytes <= options_.max_bytes;
   };
   if (has_room()) return {};
   SPILLWAY_CHECKED(free_acknowledged());
@@ -31,6 +38,9 @@ Result<void> StreamImpl::make_disk_room(std::uint64_t bytes) {
     if (has_spare()) {
       SPILLWAY_CHECKED(discard_spare());
       continue;
+    }
+    if (oldest_is_moving()) {
+      return fail(ErrorCode::kBusy, what() + "its oldest segment is just being moved to the disk");
     }
     if (!may_drop_oldest()) {
       return fail(ErrorCode::kFull, what() + "its " + std::to_string(options_.max_bytes) +
@@ -58,29 +68,43 @@ bool StreamImpl::may_recycle(const SegmentInfo& info) const {
     return part.segment->info().sequence == info.sequence;
   };
   return spare_ == Spare::kNone && info.bytes == options_.segment_bytes &&
-         std::none_of(unsynced_.begin(), unsynced_.end(), is_it);
+         info.in_memory != to_disk_ && std::none_of(unsynced_.begin(), unsynced_.end(), is_it);
 }
 
 Result<void> StreamImpl::remove_oldest() {
-  const std::string path = segments_[0].path;
-  const bool recycles = may_recycle(segments_[0]);
-  auto freed = recycles ? env_.rename(path, path_of(kSpareName)) : env_.remove(path);
+  const SegmentInfo oldest = segments_[0];
+  const std::string& path = oldest.path;
+  if (!oldest.in_memory && (memory_first() || anchor_offset_)) {
+    SPILLWAY_CHECKED(anchor_at(std::min(end_limit(segments_, 0), next_offset_)));
+  }
+  // What was begun on the disk behind it is the first there now, without a hole before it.
+  if (oldest.in_memory && segments_.size() > 1 && !segments_[1].in_memory) {
+    SPILLWAY_CHECKED(anchor_at(segments_[1].base_offset));
+  }
+  const bool recycles = may_recycle(oldest);
+  if (recycles) spare_in_memory_ = oldest.in_memory;
+  auto freed = recycles ? env_.rename(path, spare_path()) : env_.remove(path);
   if (!freed && freed.error().code != ErrorCode::kNotFound) return freed;
+  // A move that failed at its very end has left a copy.
+  if (oldest.in_memory && tried_ == oldest.sequence) {
+    static_cast<void>(env_.remove(path_of(segment_file_name(oldest.sequence, oldest.base_offset))));
+  }
   segments_.erase(segments_.begin());
   control_->set_oldest(oldest_offset());
   // One by one: should a removal be undone by a power cut, no hole may stand behind what reappears.
   // And before a recycled file is written: nothing else may ever stand under its old name.
-  SPILLWAY_CHECKED(env_.sync_directory(options_.directory));
+  SPILLWAY_CHECKED(env_.sync_directory(folder_of(path)));
   if (recycles && freed) spare_ = Spare::kCold;
+  if (oldest.in_memory) note_durable();
   return {};
 }
 
 /// True if the uplink's cursor, as it stands on the disk, is behind segments_[index].
 Result<bool> StreamImpl::is_acknowledged(const std::string& uplink, std::size_t index) {
   const std::string path = join(path_of(kCursorsName), uplink);
-  SPILLWAY_TRY(position, Cursor::load(env_, path));
-  if (!position) return false;
   SegmentInfo& info = segments_[index];
+  SPILLWAY_TRY(position, info.in_memory ? newest_cursor(uplink) : Cursor::load(env_, path));
+  if (!position) return false;
   SPILLWAY_CHECKED(inspect_segment(env_, info));
   const std::uint64_t end = end_limit(segments_, index);
   if (!info.readable) return position->next_offset >= end;
@@ -88,6 +112,8 @@ Result<bool> StreamImpl::is_acknowledged(const std::string& uplink, std::size_t 
   // A cursor of an earlier journal may name offsets that the later one gave to other records.
   if (position->journal_sequence < sequence || position->next_offset < end) return false;
   if (position->journal_sequence == sequence && position->journal != info.journal()) return false;
+  // What is in memory goes with a power cut, and the cursor with it.
+  if (info.in_memory) return true;
   SPILLWAY_TRY(file, env_.open(path, env::OpenMode::kRead));
   SPILLWAY_CHECKED(file->sync_data());
   return true;
@@ -97,13 +123,15 @@ Result<void> StreamImpl::collect() {
   if (!failure_.empty()) {
     if (auto rewritten = rewrite_unsynced(); !rewritten) return fail(ErrorCode::kIo, failure_);
   }
-  return free_acknowledged();
+  auto freed = free_acknowledged();
+  auto kept = keep_placement();
+  return freed ? kept : freed;
 }
 
 /// The part of collect() that a rewrite, too, makes room by.
 Result<void> StreamImpl::free_acknowledged() {
   if (options_.uplinks.empty()) return {};
-  while (segments_.size() > 1) {
+  while (segments_.size() > 1 && !oldest_is_moving()) {
     for (const std::string& uplink : options_.uplinks) {
       SPILLWAY_TRY(acknowledged, is_acknowledged(uplink, 0));
       if (!acknowledged) return {};

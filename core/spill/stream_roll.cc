@@ -31,37 +31,43 @@ std::uint64_t StreamImpl::head_bytes() const {
 /// The next segment. Its file is there before the old one is sealed: without room nothing changes.
 /// Nothing here waits for the disk: what is new becomes power-safe with the next group commit.
 Result<void> StreamImpl::roll() {
-  SPILLWAY_TRY(path, prepare_file(options_.segment_bytes));
+  SPILLWAY_TRY(path, prepare_next());
+  return roll_into(path);
+}
+
+Result<void> StreamImpl::roll_into(const std::string& path) {
   SPILLWAY_TRY(info, write_header(path, next_offset_, options_.segment_bytes));
   if (!active_->sealed()) SPILLWAY_CHECKED(active_->write_seal(next_offset_, draft_));
   SPILLWAY_CHECKED(name_segment(info));
   return begin_segment(info, false);
 }
 
-/// A file of this size, blank or recycled, its disk space reserved, within the quota.
-Result<std::string> StreamImpl::prepare_file(std::uint64_t bytes) {
-  const std::string path = path_of(kRollName);
-  SPILLWAY_CHECKED(make_disk_room(bytes));
-  while (!has_spare(bytes)) {
+/// A file of this size, blank or recycled, its space reserved, within the quota.
+Result<std::string> StreamImpl::prepare_file(std::uint64_t bytes, bool in_memory) {
+  const std::string path = path_of(kRollName, in_memory);
+  // One that stands in the other place is of no use.
+  if (has_spare() && spare_in_memory_ != in_memory) SPILLWAY_CHECKED(discard_spare());
+  SPILLWAY_CHECKED(make_disk_room(bytes, in_memory));
+  while (!has_spare(bytes, in_memory)) {
     auto made = make_blank_segment(env_, path, bytes);
     if (made) return path;
     if (made.error().code != ErrorCode::kFull) return tl::unexpected(std::move(made).error());
     if (has_spare()) {
       SPILLWAY_CHECKED(discard_spare());
-    } else if (may_drop_oldest()) {
+    } else if (may_drop_oldest() && segments_.front().in_memory == in_memory) {
       SPILLWAY_CHECKED(drop_oldest());
     } else {
       return tl::unexpected(std::move(made).error());
     }
   }
-  return path_of(kSpareName);
+  return spare_path();
 }
 
 /// A spare of the wrong size holds the room that another file needs.
 Result<void> StreamImpl::discard_spare() {
-  SPILLWAY_CHECKED(env_.remove(path_of(kSpareName)));
+  SPILLWAY_CHECKED(env_.remove(spare_path()));
   spare_ = Spare::kNone;
-  return env_.sync_directory(options_.directory);
+  return env_.sync_directory(folder_of(spare_path()));
 }
 
 format::SegmentHeader StreamImpl::make_header(std::uint64_t base_offset, std::uint64_t bytes,
@@ -99,6 +105,7 @@ Result<SegmentInfo> StreamImpl::write_header(const std::string& path, std::uint6
   info.bytes = bytes;
   info.inspected = true;
   info.readable = true;
+  info.in_memory = !memory_.empty() && folder_of(path) == memory_;
   SPILLWAY_TRY(file, env_.open(path, env::OpenMode::kReadWrite));
   SPILLWAY_TRY(recycled, was_segment(*file));
   info.header = make_header(base_offset, bytes, recycled);
@@ -110,9 +117,10 @@ Result<SegmentInfo> StreamImpl::write_header(const std::string& path, std::uint6
 }
 
 Result<void> StreamImpl::name_segment(SegmentInfo& info) {
-  const std::string name = path_of(segment_file_name(info.sequence, info.base_offset));
+  const std::string name =
+      path_of(segment_file_name(info.sequence, info.base_offset), info.in_memory);
   SPILLWAY_CHECKED(env_.rename(info.path, name));
-  if (info.path == path_of(kSpareName)) spare_ = Spare::kNone;
+  if (info.path == spare_path()) spare_ = Spare::kNone;
   info.path = name;
   // Whatever becomes of it, no other segment may ever stand under its number.
   next_sequence_ = info.sequence + 1;
@@ -121,7 +129,7 @@ Result<void> StreamImpl::name_segment(SegmentInfo& info) {
 
 Result<void> StreamImpl::name_segment_safely(SegmentInfo& info) {
   SPILLWAY_CHECKED(name_segment(info));
-  if (auto synced = env_.sync_directory(options_.directory); !synced) {
+  if (auto synced = env_.sync_directory(folder_of(info.path)); !synced) {
     static_cast<void>(env_.remove(info.path));
     return synced;
   }
@@ -160,8 +168,12 @@ Result<void> StreamImpl::begin_named_segment(const SegmentInfo& info, bool name_
   if (unsynced_.empty()) segment->note_earlier_segments_safe();
   const std::uint64_t begin = segment->tail();
   SPILLWAY_CHECKED(write_head(*segment, info.base_offset));
+  // What stood in memory alone waits for its move, and for no sync.
+  const bool from_memory = unsynced_.size() == 1 && unsynced_.front().segment->info().in_memory;
+  if (from_memory) unsynced_.clear();
   unsynced_.push_back({segment, begin, info.base_offset, name_is_safe});
   adopt(std::move(segment));
+  if (from_memory) note_durable();
   return {};
 }
 
@@ -181,6 +193,7 @@ Result<void> StreamImpl::begin_journal_segment(const std::string& path) {
 void StreamImpl::adopt(std::shared_ptr<SegmentWriter> segment) {
   active_ = std::move(segment);
   segments_.push_back(active_->info());
+  moving_ = moving_ || (to_disk_ && is_active_in_memory());
   control_->set_newest_segment(active_->info().sequence);
 }
 
@@ -192,12 +205,13 @@ std::optional<SpareOrder> StreamImpl::order_spare() {
   };
   if (spare_ == Spare::kCold) {
     spare_ = Spare::kReady;
-    return order(SpareOrder::Work::kWarm, path_of(kSpareName));
+    return order(SpareOrder::Work::kWarm, spare_path());
   }
   if (spare_ != Spare::kNone) return std::nullopt;
   if (held_bytes() + options_.segment_bytes <= options_.max_bytes) {
     spare_ = Spare::kBeingMade;
-    return order(SpareOrder::Work::kMake, path_of(kSpareName));
+    spare_in_memory_ = !to_disk_;
+    return order(SpareOrder::Work::kMake, spare_path());
   }
   // At the quota the next segment takes the oldest one's file, at the roll and not before.
   const SegmentInfo& oldest = segments_.front();

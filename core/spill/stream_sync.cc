@@ -20,20 +20,31 @@ struct StreamImpl::Rewritten {
 };
 
 void StreamImpl::note_durable() {
-  std::erase_if(departed_,
-                [this](const Departed& gone) { return gone.next_offset <= durable_offset(); });
+  std::erase_if(departed_, [this](const Departed& gone) {
+    return gone.next_offset <= unsynced_.front().offset;
+  });
   control_->set_durable(durable_offset(), journal_.id);
   page_->set_durable(durable_offset());
+  // What was freed in memory was never on the disk: its page speaks of what stands there.
+  if (disk_control_ && first_in_memory() == nullptr) {
+    disk_control_->set_durable(durable_offset(), journal_.id);
+  }
 }
 
 std::optional<SyncPlan> StreamImpl::plan_sync() {
   const bool clean = unsynced_.size() == 1 && unsynced_.front().position == active_->tail();
-  if (sync_ || clean || !failure_.empty()) return std::nullopt;
-  // Bytes that this sync covers are never written again: a torn rewrite would harm them.
-  active_->skip_to_next_page();
-  sync_ = SyncUnderWay{++sync_generation_, active_, active_->tail(), next_offset_};
-  SyncPlan plan{&env_, {}, {}, next_offset_, sync_generation_};
+  if (sync_ || clean || memory_comes_first() || !failure_.empty()) return std::nullopt;
+  if (is_active_in_memory()) {
+    const Unsynced& last = unsynced_.back();
+    sync_ = SyncUnderWay{++sync_generation_, active_, last.position, last.offset};
+  } else {
+    // Bytes that this sync covers are never written again: a torn rewrite would harm them.
+    active_->skip_to_next_page();
+    sync_ = SyncUnderWay{++sync_generation_, active_, active_->tail(), next_offset_};
+  }
+  SyncPlan plan{&env_, {}, {}, sync_->offset, sync_generation_};
   for (const Unsynced& part : unsynced_) {
+    if (part.segment->info().in_memory) continue;
     plan.files.push_back(part.segment->file());
     if (!part.name_is_safe) plan.directory = options_.directory;
   }
@@ -91,7 +102,7 @@ Result<void> StreamImpl::rewrite_unsynced() {
   for (const Unsynced& part : unsynced_) bytes += part.segment->tail() - part.position;
   bytes += block_bytes(run_bytes_max());
   bytes = std::max(options_.segment_bytes, round_up(bytes, kPageBytes));
-  SPILLWAY_TRY(path, prepare_file(bytes));
+  SPILLWAY_TRY(path, prepare_file(bytes, false));
   SPILLWAY_TRY(copy, copy_unsynced(path, bytes));
   copy.segment->skip_to_next_page();
   SPILLWAY_CHECKED(copy.segment->file()->sync_data());
@@ -101,6 +112,7 @@ Result<void> StreamImpl::rewrite_unsynced() {
   adopt(segment);
   active_->note_earlier_segments_safe();
   unsynced_.assign(1, {active_, active_->tail(), copy.next_offset, true});
+  forget_overridden_memory();
   if (copy.next_offset < next_offset_) SPILLWAY_CHECKED(begin_after_loss(copy.next_offset));
   failure_.clear();
   page_->set_suspect(false);
@@ -139,7 +151,7 @@ Result<StreamImpl::Rewritten> StreamImpl::copy_unsynced(const std::string& path,
 Result<void> StreamImpl::begin_after_loss(std::uint64_t lost_from) {
   SPILLWAY_CHECKED(
       gaps_->record({lost_from, next_offset_, format::GapReason::io_error, env_.utc_ns()}));
-  SPILLWAY_TRY(path, prepare_file(options_.segment_bytes));
+  SPILLWAY_TRY(path, prepare_file(options_.segment_bytes, false));
   const Journal before = journal_;
   journal_ = {Uuid::from_random(env_.random_u64(), env_.random_u64()), before.sequence + 1,
               next_offset_};

@@ -1,6 +1,7 @@
 // spillway config check: says what is wrong with a configuration, or what will run.
 #include <sys/statfs.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <filesystem>
 #include <iostream>
@@ -52,6 +53,32 @@ std::string warning_for(const std::string& file_system) {
   return "";
 }
 
+bool is_drained(const core::Config& config, const std::string& stream) {
+  return std::any_of(config.uplinks.begin(), config.uplinks.end(), [&](const auto& uplink) {
+    return std::find(uplink.streams.begin(), uplink.streams.end(), stream) != uplink.streams.end();
+  });
+}
+
+std::vector<std::string> warnings_for(const core::Config& config) {
+  std::vector<std::string> warnings;
+  if (auto warning = warning_for(file_system_of(config.gateway.spill_dir)); !warning.empty()) {
+    warnings.push_back(std::move(warning));
+  }
+  const std::string queue_system = file_system_of(config.gateway.queue_dir);
+  for (const auto& stream : config.streams) {
+    if (stream.placement != core::Placement::kMemoryFirst) continue;
+    if (queue_system != "tmpfs") {
+      warnings.push_back("stream " + stream.name + " is memory-first, but queue_dir stands on " +
+                         queue_system + ": nothing is kept off the disk; choose one on a tmpfs");
+    }
+    if (!is_drained(config, stream.name)) {
+      warnings.push_back("stream " + stream.name + " is memory-first, but no uplink drains it: " +
+                         "all of it goes to the disk; use placement = \"disk\"");
+    }
+  }
+  return warnings;
+}
+
 json::object describe(const core::Config& config) {
   json::array streams;
   for (const auto& stream : config.streams) {
@@ -62,6 +89,9 @@ json::object describe(const core::Config& config) {
          {"segment_bytes", stream.segment_bytes},
          {"max_bytes", stream.max_bytes},
          {"compress", core::name_of(stream.compress)},
+         {"placement", core::name_of(stream.placement)},
+         {"memory_bytes", stream.memory_bytes},
+         {"memory_age_ns", stream.memory_age_ns},
          {"when_full",
           stream.when_full == core::WhenFull::kRejectNew ? "reject-new" : "drop-oldest"}});
   }
@@ -75,7 +105,10 @@ json::object describe(const core::Config& config) {
   json::object out{{"gateway", config.gateway.name},        {"queue_dir", config.gateway.queue_dir},
                    {"spill_dir", config.gateway.spill_dir}, {"spill_file_system", file_system},
                    {"streams", std::move(streams)},         {"uplinks", std::move(uplinks)}};
-  if (const auto warning = warning_for(file_system); !warning.empty()) out["warning"] = warning;
+  if (const auto warnings = warnings_for(config); !warnings.empty()) {
+    out["warning"] = warnings.front();
+    out["warnings"] = json::value_from(warnings);
+  }
   if (config.consumer) {
     out["consumer"] = {{"listen", config.consumer->listen}, {"inbox", config.consumer->inbox}};
   }
@@ -91,8 +124,11 @@ void print_text(const core::Config& config) {
     std::cout << "stream    " << stream.name << ":";
     for (const auto& topic : stream.topics) std::cout << ' ' << topic;
     std::cout << "; up to " << bytes_text(stream.max_bytes) << ", then "
-              << (stream.when_full == core::WhenFull::kRejectNew ? "reject-new" : "drop-oldest")
-              << '\n';
+              << (stream.when_full == core::WhenFull::kRejectNew ? "reject-new" : "drop-oldest");
+    if (stream.placement == core::Placement::kMemoryFirst) {
+      std::cout << "; memory-first: up to " << bytes_text(stream.memory_bytes) << " in memory";
+    }
+    std::cout << '\n';
   }
   for (const auto& uplink : config.uplinks) {
     std::cout << "uplink    " << uplink.name << ":";
@@ -103,9 +139,7 @@ void print_text(const core::Config& config) {
     std::cout << "consumer  " << config.consumer->listen << " -> " << config.consumer->inbox
               << '\n';
   }
-  if (const auto warning = warning_for(file_system); !warning.empty()) {
-    std::cout << "warning   " << warning << '\n';
-  }
+  for (const auto& warning : warnings_for(config)) std::cout << "warning   " << warning << '\n';
 }
 
 int run_check(const std::string& path, bool as_json) {

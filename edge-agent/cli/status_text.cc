@@ -68,6 +68,12 @@ void print_streams(std::ostream& out, const json::value& agent) {
         << number(stream, "oldest_offset") << ".." << next << ", not yet power-safe "
         << (next > durable ? next - durable : 0) << ", " << bytes_text(number(stream, "held_bytes"))
         << " of " << bytes_text(number(stream, "max_bytes"));
+    if (text(stream, "placement") == "memory-first") {
+      out << ", memory-first: now in " << text(stream, "place");
+      if (const auto bytes = number(stream, "memory_bytes"); bytes != 0) {
+        out << " (" << bytes_text(bytes) << " in memory)";
+      }
+    }
     if (number(stream, "compressed_blocks") != 0) {
       const auto raw = static_cast<double>(number(stream, "appended_raw_bytes"));
       const auto stored = static_cast<double>(number(stream, "appended_stored_bytes"));

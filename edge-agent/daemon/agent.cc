@@ -62,6 +62,10 @@ core::StreamOptions stream_options(const core::Config& config, const core::Strea
   options.max_bytes = stream.max_bytes;
   options.when_full = stream.when_full;
   options.compress = stream.compress;
+  options.placement = stream.placement;
+  options.memory_directory = config.gateway.queue_dir + "/spill/" + stream.name;
+  options.memory_bytes = stream.memory_bytes;
+  options.memory_age_ns = stream.memory_age_ns;
   for (const auto& uplink : config.uplinks) {
     const auto& names = uplink.streams;
     if (std::find(names.begin(), names.end(), stream.name) != names.end()) {
@@ -172,9 +176,16 @@ StepReport Agent::step(Look look) {
 void Agent::keep_flash_meter(std::uint64_t now_ns) {
   if (!flash_->reading_due(now_ns)) return;
   flash_->note(read_flash_counters(facts_.spill_dir), drain_->counters().frame_bytes, now_ns);
-  if (!flash_->store_due(now_ns) || flash_store_is_out_) return;
+  if (!flash_->store_due(now_ns) || flash_store_is_out_ || spares_flash()) return;
   flash_store_is_out_ = true;
   worker_->submit({0, flash_store(now_ns)});
+}
+
+/// While every stream stands in memory nothing is written, not even the count of what is written.
+bool Agent::spares_flash() const {
+  return std::all_of(streams_.begin(), streams_.end(), [](const auto& stream) {
+    return stream->place() == core::PlaceInForce::kMemory;
+  });
 }
 
 StoreOrder Agent::flash_store(std::uint64_t now_ns) {
@@ -241,13 +252,13 @@ core::Result<void> Agent::stop_cleanly() {
        (report.records != 0 || report.more) && env_.boottime_ns() < give_up_at;) {
     report = step();
   }
-  // A sync may be under way; what came after it was planned needs a second one.
-  for (int round = 0; round < 2; ++round) {
+  // A sync may be under way; what came after it was planned needs a second one. And segments in
+  // memory move one by one, before the last sync.
+  do {
     while (worker_->outstanding() != 0) finish(worker_->wait_done());
     drain_->request_sync(read_now());
     exchange_orders();
-  }
-  while (worker_->outstanding() != 0) finish(worker_->wait_done());
+  } while (worker_->outstanding() != 0);
   const std::uint64_t now_ns = env_.boottime_ns();
   flash_->note(read_flash_counters(facts_.spill_dir), drain_->counters().frame_bytes, now_ns);
   write_status();

@@ -43,6 +43,7 @@ class Agent {
   void sleep_on_bell();
   void write_status();
   void keep_flash_meter(std::uint64_t now_ns);
+  [[nodiscard]] bool spares_flash() const;
   [[nodiscard]] StoreOrder flash_store(std::uint64_t now_ns);
   [[nodiscard]] core::Result<void> stop_cleanly();
   [[nodiscard]] Now read_now();

@@ -8,7 +8,7 @@
 // Invariants:
 //  1. Totals never go back, whatever the counters do (another boot, another device).
 //  2. The file is stored at most once in kStoreIntervalNs and at a clean stop: counting flash writes
-//     must not be what wears the flash. A kill loses at most that much of the count, and of the
+//     must not be what wears the flash. Later, while every stream stands in memory. A kill loses at most that much of the count, and of the
 //     device's nothing within one boot.
 #pragma once
 

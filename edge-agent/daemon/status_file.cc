@@ -42,6 +42,9 @@ json::object stream_json(const core::Stream& stream, bool full, bool failed) {
   out["appended_stored_bytes"] = compression.stored_bytes;
   out["compressed_blocks"] = compression.compressed_blocks;
   out["dictionaries"] = compression.dictionaries;
+  out["placement"] = core::name_of(stream.options().placement);
+  out["place"] = core::name_of(stream.place());
+  out["memory_bytes"] = stream.memory_bytes();
   if (!stream.recovery().reason.empty()) out["recovery"] = stream.recovery().reason;
   return out;
 }

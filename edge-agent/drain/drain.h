@@ -125,8 +125,8 @@ class Drain {
   /// What the last steps want done. Each must come back through finish.
   [[nodiscard]] std::vector<Order> take_orders();
   void finish(const Order& order, const core::Result<void>& outcome, const Now& now);
-  /// Plans a sync of every stream that has anything unsynced, whatever the interval: for the clean
-  /// end.
+  /// Plans a sync of every stream that has anything unsynced, whatever the interval, and moves what
+  /// stands in memory to the disk: for the clean end. Again until no order comes of it.
   void request_sync(const Now& now);
   /// From now on nothing is left in a lane to gather: before the clean end.
   void stop_gathering() { may_gather_ = false; }
@@ -188,6 +188,7 @@ class Drain {
   // upkeep.cc: the streams are kept
   void watch_wall_clock(const Now& now);
   void keep_stream(std::size_t index, const Now& now, bool flush_waits);
+  void keep_place(std::size_t index, bool flush_waits);
   void plan_sync(std::size_t index, const Now& now, bool at_once);
   [[nodiscard]] std::vector<LaneMark> marks_of(std::size_t index) const;
   void publish_durable(const std::vector<LaneMark>& marks);

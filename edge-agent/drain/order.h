@@ -26,14 +26,15 @@ struct StoreOrder {
 
 struct Order {
   std::size_t stream = 0;  // index of the stream that asked
-  std::variant<core::SyncPlan, core::SpareOrder, core::TrainingOrder, StoreOrder> work;
+  std::variant<core::SyncPlan, core::SpareOrder, core::MoveOrder, core::TrainingOrder, StoreOrder>
+      work;
 
   [[nodiscard]] core::Result<void> run() const {
     return std::visit([](const auto& job) { return job.run(); }, work);
   }
 };
 
-/// Each stream has at most one sync, one spare and one training under way.
-inline constexpr std::size_t kOrdersPerStreamMax = 3;
+/// Each stream has at most one sync, one spare, one move and one training under way.
+inline constexpr std::size_t kOrdersPerStreamMax = 4;
 
 }  // namespace spillway::agent

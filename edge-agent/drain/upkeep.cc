@@ -1,4 +1,5 @@
-// How the streams are kept: group commit, spare segments, freeing, the wall clock.
+// How the streams are kept: group commit, moves out of memory, spare segments, freeing, the wall
+// clock.
 #include "edge-agent/drain/drain.h"
 
 namespace spillway::agent {
@@ -25,6 +26,7 @@ void Drain::watch_wall_clock(const Now& now) {
 
 void Drain::keep_stream(std::size_t index, const Now& now, bool flush_waits) {
   auto& state = streams_[index];
+  keep_place(index, flush_waits);
   plan_sync(index, now, flush_waits || state.stream->sync_is_urgent());
   if (auto spare = state.stream->order_spare()) orders_.push_back({index, std::move(*spare)});
   if (auto training = state.stream->order_training()) {
@@ -37,12 +39,26 @@ void Drain::keep_stream(std::size_t index, const Now& now, bool flush_waits) {
   }
 }
 
+void Drain::keep_place(std::size_t index, bool flush_waits) {
+  auto& state = streams_[index];
+  if (flush_waits) {
+    const auto asked = state.stream->ask_power_safe();
+    if (!asked && asked.error().code != core::ErrorCode::kBusy) {
+      options_.log(Severity::kError, asked.error().message);
+    }
+  }
+  if (auto move = state.stream->order_move()) orders_.push_back({index, std::move(*move)});
+}
+
 void Drain::plan_sync(std::size_t index, const Now& now, bool at_once) {
   auto& state = streams_[index];
-  if (!state.commit.due(now.boottime_ns, at_once)) return;
+  if (!state.commit.due(now.boottime_ns, at_once) || state.stream->waits_for_move()) return;
   auto marks = marks_of(index);
   if (auto plan = state.stream->plan_sync()) {
-    state.commit.planned(std::move(marks));
+    // What stands in memory is not in the plan: it stays unsynced, and its lanes are not told of it.
+    const bool whole = plan->next_offset == state.stream->next_offset();
+    state.commit.planned(whole ? std::move(marks) : std::vector<LaneMark>{});
+    if (!whole) state.commit.appended(now.boottime_ns);
     orders_.push_back({index, std::move(*plan)});
     return;
   }
@@ -53,7 +69,10 @@ void Drain::plan_sync(std::size_t index, const Now& now, bool at_once) {
 }
 
 void Drain::request_sync(const Now& now) {
-  for (std::size_t index = 0; index < streams_.size(); ++index) plan_sync(index, now, true);
+  for (std::size_t index = 0; index < streams_.size(); ++index) {
+    keep_place(index, true);
+    plan_sync(index, now, true);
+  }
 }
 
 void Drain::finish(const Order& order, const core::Result<void>& outcome, const Now& now) {
@@ -61,6 +80,11 @@ void Drain::finish(const Order& order, const core::Result<void>& outcome, const 
   if (const auto* spare = std::get_if<core::SpareOrder>(&order.work)) {
     if (!outcome) options_.log(Severity::kWarning, outcome.error().message);
     state.stream->finish_spare(*spare, outcome);
+    return;
+  }
+  if (const auto* move = std::get_if<core::MoveOrder>(&order.work)) {
+    const auto moved = state.stream->finish_move(*move, outcome);
+    if (!moved) options_.log(Severity::kError, moved.error().message);
     return;
   }
   if (const auto* training = std::get_if<core::TrainingOrder>(&order.work)) {

@@ -21,6 +21,7 @@ using core::Result;
 
 constexpr mode_t kSharedMode = 03773;
 constexpr mode_t kPrivateMode = 0700;
+constexpr mode_t kSpillMode = 0750;  // as the spill's own directories
 constexpr mode_t kModeBits = 07777;
 
 Result<void> check_parent(const std::string& path) {
@@ -80,6 +81,7 @@ Result<void> make_rooms(const std::string& path) {
   SPILLWAY_CHECKED(make_room(path + "/lanes", kSharedMode));
   SPILLWAY_CHECKED(make_room(path + "/schemas", kSharedMode));
   SPILLWAY_CHECKED(make_room(path + "/journal", kPrivateMode));
+  SPILLWAY_CHECKED(make_room(path + "/spill", kSpillMode));
   return make_room(path + "/quarantine", kPrivateMode);
 }
 

@@ -211,7 +211,10 @@ void UplinkRunner::stop() {
   poll_timer_.cancel();
   tick_timer_.cancel();
   if (socket_ != nullptr) socket_->close();
-  sync_cursors();
+  for (const auto& source : sources_) {
+    if (const auto settled = source->settle_cursor(); !settled)
+      spdlog::warn("{}: cannot sync the cursor: {}", config_.name, settled.error().message);
+  }
   status_file_.update(status());
 }
 

@@ -14,8 +14,7 @@ Result<std::unique_ptr<StreamSource>> StreamSource::open(core::env::Env& env,
   // The reader first: it says whether the agent has been here, and nothing is made where it has
   // not.
   SPILLWAY_TRY(reader, core::StreamReader::open(env, directory));
-  SPILLWAY_CHECKED(env.make_directories(directory + "/cursors"));
-  SPILLWAY_TRY(cursor, core::Cursor::open(env, directory + "/cursors/" + uplink));
+  SPILLWAY_TRY(cursor, core::Cursor::open_in(env, directory, uplink));
   return std::unique_ptr<StreamSource>(
       new StreamSource(stream, std::move(cursor), std::move(reader)));
 }
@@ -28,15 +27,11 @@ Result<void> StreamSource::acknowledge(const core::CursorPosition& position) {
                   std::tie(position.journal_sequence, position.next_offset)) {
     return {};
   }
-  unsynced_ = true;
   return cursor_->advance(position);
 }
 
-Result<void> StreamSource::sync_cursor() {
-  if (!unsynced_) return {};
-  SPILLWAY_CHECKED(cursor_->sync());
-  unsynced_ = false;
-  return {};
-}
+Result<void> StreamSource::sync_cursor() { return cursor_->sync(); }
+
+Result<void> StreamSource::settle_cursor() { return cursor_->sync_to_disk(); }
 
 }  // namespace spillway::uplink

@@ -30,8 +30,11 @@ class StreamSource final : public BlockSource {
   core::Result<std::optional<core::StreamItem>> next() override { return reader_->next(); }
   core::Result<void> acknowledge(const core::CursorPosition& position) override;
 
-  /// Makes the cursor power-safe if it moved since the last time.
+  /// Makes the cursor power-safe if it moved since the last time; where the stream stands in memory
+  /// alone, nothing is written.
   [[nodiscard]] core::Result<void> sync_cursor();
+  /// The same, wherever the stream stands: for the clean end.
+  [[nodiscard]] core::Result<void> settle_cursor();
   /// What the agent says is in the spill.
   [[nodiscard]] std::optional<format::StreamControl> control() { return reader_->control(); }
 
@@ -43,7 +46,6 @@ class StreamSource final : public BlockSource {
   std::string name_;
   std::unique_ptr<core::Cursor> cursor_;
   std::unique_ptr<core::StreamReader> reader_;
-  bool unsynced_ = false;
 };
 
 }  // namespace spillway::uplink

@@ -41,6 +41,9 @@ struct StreamConfig {
   std::uint64_t max_bytes = 256ULL << 20;
   WhenFull when_full = WhenFull::kDropOldest;
   Compress compress = Compress::kBacklog;
+  Placement placement = Placement::kDisk;
+  std::uint64_t memory_bytes = 16ULL << 20;
+  std::uint64_t memory_age_ns = 3'600'000'000'000;
 };
 
 struct UplinkConfig {

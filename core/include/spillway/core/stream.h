@@ -7,8 +7,8 @@
 //                        v  |
 //                      Failed (nothing is called power-safe)
 //
-// Threads: all calls from the agent's drain thread, except SyncPlan::run, SpareOrder::run and
-// TrainingOrder::run, which a worker may run while the drain thread appends. Appending takes no lock
+// Threads: all calls from the agent's drain thread, except SyncPlan::run, SpareOrder::run,
+// MoveOrder::run and TrainingOrder::run, which a worker may run while the drain thread appends. Appending takes no lock
 // and makes no system call but at a roll, and none that waits for the disk.
 //
 // Invariants:
@@ -29,6 +29,10 @@
 //     segment that holds a data block.
 //  7. A gap is synced in the gap table before what it names is removed.
 //  8. The dictionary of a compressed block stands before it in the same segment.
+//  9. A record in memory is process-safe and no more. Segments move to the disk oldest first, each
+//     synced under its name before its copy in memory goes, so that what the disk holds has no hole;
+//     one that was begun on the disk behind others in memory is not synced, and not called
+//     power-safe, before they are there. (core/spill/stream_placement.cc)
 #pragma once
 
 #include <cstdint>
@@ -60,6 +64,23 @@ inline constexpr std::size_t kBacklogSegments = 2;
 /// As the configuration says it.
 [[nodiscard]] std::string_view name_of(Compress compress);
 
+/// Where new segments stand.
+enum class Placement : std::uint8_t {
+  kDisk,
+  kMemoryFirst,  // in memory while the uplinks keep up
+};
+/// As the configuration says it.
+[[nodiscard]] std::string_view name_of(Placement placement);
+
+/// Where a stream's records are at the moment.
+enum class PlaceInForce : std::uint8_t {
+  kDisk,
+  kMemory,
+  kMoving,  // from memory to the disk; new records go there already, where there is room
+};
+/// As `status` says it.
+[[nodiscard]] std::string_view name_of(PlaceInForce place);
+
 struct StreamOptions {
   std::string name;
   std::string directory;          // <spill_dir>/<name>
@@ -71,6 +92,10 @@ struct StreamOptions {
   WhenFull when_full = WhenFull::kDropOldest;
   Compress compress = Compress::kNever;
   std::vector<std::string> uplinks;  // those whose cursors hold segments
+  Placement placement = Placement::kDisk;
+  std::string memory_directory;              // <queue_dir>/spill/<name>, in tmpfs; for kMemoryFirst
+  std::uint64_t memory_bytes = 16ULL << 20;  // segments in memory, at most; at least two of them
+  std::uint64_t memory_age_ns = 3'600'000'000'000;  // no record waits there longer for its delivery
 };
 
 /// A run of whole frames from one lane, as the drain found it. The bytes may change while they are
@@ -118,6 +143,18 @@ struct SpareOrder {
   Work work = Work::kMake;
   std::string path;
   std::uint64_t bytes = 0;
+  [[nodiscard]] Result<void> run() const;
+};
+
+/// The order to put a copy of a segment in memory on the disk; run by any thread. When it has returned
+/// the copy is power-safe under its own name.
+struct MoveOrder {
+  env::Env* env = nullptr;
+  std::string from;
+  std::string directory;  // on the disk
+  std::string name;
+  std::vector<std::byte> anchor;  // to be stored there first; empty: none
+  std::uint64_t sequence = 0;
   [[nodiscard]] Result<void> run() const;
 };
 
@@ -203,8 +240,21 @@ class Stream {
   virtual void finish_training(const TrainingOrder& order, const Result<void>& outcome) = 0;
   [[nodiscard]] virtual const CompressionTotals& compression() const = 0;
 
-  /// Frees segments that every configured uplink has acknowledged (its cursor is synced first).
-  /// Cheap; call once a second.
+  /// Somebody waits until what was appended is power-safe: what stands in memory goes to the disk.
+  /// After an error it is tried again, at the earliest a second later.
+  [[nodiscard]] virtual Result<void> ask_power_safe() = 0;
+  /// Records in memory wait for their move, and no sync makes anything power-safe before that.
+  [[nodiscard]] virtual bool waits_for_move() const = 0;
+  /// An order if a segment is to move to the disk and none is out.
+  [[nodiscard]] virtual std::optional<MoveOrder> order_move() = 0;
+  [[nodiscard]] virtual Result<void> finish_move(const MoveOrder& order,
+                                                 const Result<void>& outcome) = 0;
+  [[nodiscard]] virtual PlaceInForce place() const = 0;
+  /// Of `held_bytes`, those in memory.
+  [[nodiscard]] virtual std::uint64_t memory_bytes() const = 0;
+
+  /// Frees segments that every configured uplink has acknowledged (its cursor is synced first), and
+  /// sees where the next ones belong. Cheap; call once a second.
   [[nodiscard]] virtual Result<void> collect() = 0;
 
   [[nodiscard]] virtual std::uint64_t oldest_offset() const = 0;
@@ -216,7 +266,8 @@ class Stream {
   [[nodiscard]] virtual const GapTable& gaps() const = 0;
   [[nodiscard]] virtual const StreamOptions& options() const = 0;
 
-  /// Clean end: seals nothing, syncs everything, leaves the journal page as it is.
+  /// Clean end: syncs everything, moves what is in memory to the disk, leaves the journal page as it
+  /// is.
   [[nodiscard]] virtual Result<void> close() = 0;
 };
 

@@ -101,6 +101,8 @@ class Env {
   [[nodiscard]] virtual Result<std::vector<SizedName>> list_sizes(const std::string& path) = 0;
   [[nodiscard]] virtual Result<bool> exists(const std::string& path) = 0;
   [[nodiscard]] virtual Result<void> sync_directory(const std::string& path) = 0;
+  /// The absolute path without links, "." and ".."; what is not there stays as it was given.
+  [[nodiscard]] virtual std::string canonical(const std::string& path) { return path; }
 
   // --- clocks: nanoseconds ---
   [[nodiscard]] virtual std::uint64_t

@@ -32,6 +32,9 @@ enum class SimStep : std::uint8_t {
   kSyncDirectory
 };
 
+/// Whose steps fail, of those that are to fail.
+enum class FailingPlace : std::uint8_t { kEverywhere, kDisk, kMemory };
+
 class SimEnv final : public Env {
  public:
   struct State;  // private to core/env: shared with the Files and Mappings, which may outlive the
@@ -47,6 +50,8 @@ class SimEnv final : public Env {
   void fail_at(std::uint64_t step, Error error);
   /// Step `step` and every one after it fails.
   void fail_from(std::uint64_t step, Error error);
+  /// From now on only steps below a `volatile_root` fail, or only those elsewhere.
+  void set_failing_place(FailingPlace place);
   /// The disk works again.
   void stop_failing();
   /// What a power cut keeps or loses at once, of the files made from now on: 512 (default) or 4096.
