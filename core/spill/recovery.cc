@@ -36,13 +36,12 @@ Result<bool> vouches_for_earlier(env::Env& env, const SegmentInfo& info) {
 
 /// True if the only segment was begun while others, in memory, stood between the anchor and it.
 Result<bool> is_behind_the_anchor(env::Env& env, const FoundStream& found, const GapTable& gaps) {
-  if (found.segments.empty() || !found.anchor || !found.segments.back().readable) return false;
+  if (found.segments.empty() || !found.anchor) return false;
   const SegmentInfo& only = found.segments.back();
   const std::uint64_t begin = found.anchor->base_offset();
-  const bool begins_journal = only.header.journal_first_offset() == only.base_offset;
-  if (begins_journal || begin >= only.base_offset || cover(gaps.all(), begin, only.base_offset)) {
-    return false;
-  }
+  if (begin >= only.base_offset || cover(gaps.all(), begin, only.base_offset)) return false;
+  if (!only.readable) return true;
+  if (only.header.journal_first_offset() == only.base_offset) return false;
   SPILLWAY_TRY(vouches, vouches_for_earlier(env, only));
   return !vouches;
 }
