@@ -40,13 +40,18 @@ Result<void> remove_files(env::Env& env, const std::string& directory) {
 
 std::string find_memory(env::Env& env, const std::string& directory) {
   std::string memory = line_of(env, join(directory, kMemoryName));
-  if (memory.empty() || line_of(env, join(memory, kHomeName)) != home_of(env, directory)) return "";
-  return memory;
+  return !memory.empty() && is_memory_of(env, directory, memory) ? memory : "";
+}
+
+bool is_memory_of(env::Env& env, const std::string& directory, const std::string& memory) {
+  return line_of(env, join(memory, kHomeName)) == home_of(env, directory);
 }
 
 Result<void> begin_memory(env::Env& env, const std::string& directory, const std::string& memory) {
-  SPILLWAY_CHECKED(remove_files(env, memory));
-  SPILLWAY_CHECKED(remove_files(env, join(memory, kCursorsName)));
+  if (!is_memory_of(env, directory, memory)) {
+    SPILLWAY_CHECKED(remove_files(env, memory));
+    SPILLWAY_CHECKED(remove_files(env, join(memory, kCursorsName)));
+  }
   SPILLWAY_CHECKED(env.make_directories(join(memory, kCursorsName)));
   SPILLWAY_CHECKED(store_line(env, join(memory, kHomeName), home_of(env, directory)));
   return store_line(env, join(directory, kMemoryName), memory);

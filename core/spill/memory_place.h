@@ -16,7 +16,11 @@ namespace spillway::core {
 /// Empty if the stream has none.
 [[nodiscard]] std::string find_memory(env::Env& env, const std::string& directory);
 
-/// Makes `memory` the stream's, empty. What stood there is of another boot and is removed.
+/// What stands in `memory` is the stream's, and of this boot.
+[[nodiscard]] bool is_memory_of(env::Env& env, const std::string& directory,
+                                const std::string& memory);
+
+/// Makes `memory` the stream's. What is not of this boot is removed.
 [[nodiscard]] Result<void> begin_memory(env::Env& env, const std::string& directory,
                                         const std::string& memory);
 

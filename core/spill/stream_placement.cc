@@ -128,11 +128,14 @@ std::uint64_t StreamImpl::memory_bytes() const {
 
 Result<void> StreamImpl::open_memory() {
   memory_ = find_memory(env_, options_.directory);
-  if (memory_.empty()) {
-    if (!memory_first()) return {};
-    memory_ = options_.memory_directory;
-    return begin_memory(env_, options_.directory, memory_);
+  // The file that names it may be rotten: what a killed agent left there is not to be lost for it.
+  const std::string& given = options_.memory_directory;
+  if (memory_.empty() && !given.empty() &&
+      (memory_first() || is_memory_of(env_, options_.directory, given))) {
+    memory_ = given;
+    SPILLWAY_CHECKED(begin_memory(env_, options_.directory, memory_));
   }
+  if (memory_.empty()) return {};
   for (const char* name : {kSpareName, kRollName}) {
     SPILLWAY_TRY(rest, env_.exists(path_of(name, true)));
     if (rest) SPILLWAY_CHECKED(env_.remove(path_of(name, true)));

@@ -130,8 +130,6 @@ TEST(Config, unknown_key_names_its_line_and_the_nearest_known_one) {
 TEST(Config, key_of_a_later_version_is_refused_as_such) {
   expect_complaint("[[stream]]\nname=\"a\"\ntopics=[\"#\"]\nmax_age=\"7d\"\n",
                    "f.toml:4: ", "not supported by this version");
-  expect_complaint("[[stream]]\nname=\"a\"\ntopics=[\"#\"]\nplacement=\"memory-first\"\n",
-                   "f.toml:4: ", "not supported by this version");
   expect_complaint("[[uplink]]\nname=\"a\"\nurl=\"ws://h\"\nrate_limit=\"2Mbit/s\"\n",
                    "f.toml:4: ", "not supported by this version");
 }
@@ -174,6 +172,27 @@ TEST(Config, stream_that_could_not_work_is_refused) {
 TEST(Config, small_quota_alone_makes_smaller_segments) {
   EXPECT_EQ(good(stream_with("max_bytes=\"1MiB\"")).streams[0].segment_bytes, 256U << 10);
   EXPECT_EQ(good(stream_with("max_bytes=\"1GiB\"")).streams[0].segment_bytes, 8U << 20);
+}
+
+TEST(Config, memory_first_holds_two_segments_at_least_and_four_by_itself) {
+  const auto stream = good(stream_with("placement=\"memory-first\"")).streams[0];
+  EXPECT_EQ(stream.placement, Placement::kMemoryFirst);
+  EXPECT_EQ(stream.memory_bytes, 16U << 20);
+  EXPECT_EQ(stream.memory_age_ns, 3'600'000'000'000U);
+  EXPECT_EQ(stream.segment_bytes, 4U << 20);
+  const auto tuned =
+      good(stream_with("placement=\"memory-first\"\nmemory_bytes=\"64MiB\"\n"
+                       "memory_age=\"5m\"\nsegment_bytes=\"32MiB\""));
+  EXPECT_EQ(tuned.streams[0].memory_bytes, 64U << 20);
+  EXPECT_EQ(tuned.streams[0].memory_age_ns, 300'000'000'000U);
+  expect_complaint(stream_with("placement=\"ram\""), "f.toml:4: ", "\"memory-first\"");
+  expect_complaint(stream_with("placement=\"memory-first\"\nmemory_bytes=\"1MiB\"\n"
+                               "segment_bytes=\"1MiB\""),
+                   "f.toml:5: ", "two segments");
+  expect_complaint(stream_with("placement=\"memory-first\"\nmemory_age=\"1ms\""),
+                   "f.toml:5: ", "at least \"1s\"");
+  expect_complaint(stream_with("memory_age=\"1h\""), "f.toml:4: ", "memory-first");
+  expect_complaint(stream_with("memory_bytes=\"1MiB\""), "f.toml:4: ", "memory-first");
 }
 
 TEST(Config, gateway_that_could_not_work_is_refused) {

@@ -28,6 +28,7 @@ struct TestStream {
   std::uint64_t max_bytes = 16 << 20;
   std::uint64_t segment_bytes = 1 << 20;
   core::Compress compress = core::Compress::kNever;
+  core::Placement placement = core::Placement::kDisk;
 };
 
 /// Records by producer, in the order of the stream.
@@ -96,6 +97,8 @@ class DrainFixture : public ::testing::Test {
       made.max_bytes = stream.max_bytes;
       made.when_full = stream.when_full;
       made.compress = stream.compress;
+      made.placement = stream.placement;
+      made.memory_directory = queue_dir() + "/spill/" + stream.name;
       auto opened = core::Stream::open(env_, made);
       ASSERT_TRUE(opened) << opened.error().message;
       streams_.push_back(std::move(*opened));

@@ -241,6 +241,47 @@ TEST_F(DrainFixture, PowerSafeIsSaidOnlyAfterASyncThatCoversIt) {
   EXPECT_EQ(answer, Status::kOk);
 }
 
+TEST_F(DrainFixture, InMemoryPowerSafeIsSaidOnlyAfterTheMoveAndTheSync) {
+  TestStream stream{"all", {"#"}};
+  stream.sync_interval_ns = 0;  // in memory there is nothing to sync all the same
+  stream.placement = core::Placement::kMemoryFirst;
+  start({stream});
+  Producer producer;
+  open(producer, "t", "p");
+  ASSERT_EQ(put(producer, "1"), Status::kOk);
+  for (int i = 0; i < 10; ++i) static_cast<void>(step());
+  for (const auto& order : drain_->take_orders()) {
+    EXPECT_FALSE(std::holds_alternative<core::SyncPlan>(order.work)) << "nothing is to be synced";
+    drain_->finish(order, order.run(), now());
+  }
+  EXPECT_EQ(drain_->lanes().at(0).durable, 0U);
+  Status answer = Status::kSystem;
+  std::thread waiter([&] {
+    answer = producer.flush_until(std::chrono::steady_clock::now() + std::chrono::seconds(20),
+                                  Level::kPowerSafe);
+  });
+  int moves = 0;
+  int syncs = 0;
+  const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (drain_->lanes().at(0).durable == 0 && std::chrono::steady_clock::now() < give_up) {
+    static_cast<void>(step());
+    for (const auto& order : drain_->take_orders()) {
+      const bool moves_it = std::holds_alternative<core::MoveOrder>(order.work);
+      const bool syncs_it = std::holds_alternative<core::SyncPlan>(order.work);
+      EXPECT_TRUE(!syncs_it || moves == 1) << "before it was moved";
+      EXPECT_EQ(drain_->lanes().at(0).durable, 0U);
+      moves += moves_it ? 1 : 0;
+      syncs += syncs_it ? 1 : 0;
+      drain_->finish(order, order.run(), now());
+    }
+  }
+  EXPECT_EQ(moves, 1);
+  EXPECT_GE(syncs, 1);
+  waiter.join();
+  EXPECT_EQ(answer, Status::kOk);
+  EXPECT_EQ(streams_[0]->place(), core::PlaceInForce::kDisk);
+}
+
 TEST_F(DrainFixture, AfterAKillNothingIsLostOrDoubled) {
   DrainOptions options;
   options.lane_bytes_per_step = 1024;

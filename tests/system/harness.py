@@ -97,7 +97,8 @@ class Tally:
 class World:
     """One gateway and one consumer in one folder."""
 
-    def __init__(self, binaries, folder=None, segment_bytes="8MiB", max_bytes="1GiB", sync_interval="200ms"):
+    def __init__(self, binaries, folder=None, segment_bytes="8MiB", max_bytes="1GiB", sync_interval="200ms", stream_keys=""):
+        self.stream_keys = stream_keys
         self.binaries = pathlib.Path(binaries).resolve()
         base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
         self._queue_root = tempfile.TemporaryDirectory(prefix="spillway-queue-", dir=base)
@@ -140,6 +141,7 @@ topics = ["#"]
 sync_interval = "{sync_interval}"
 segment_bytes = "{segment_bytes}"
 max_bytes = "{max_bytes}"
+{self.stream_keys}
 
 [[uplink]]
 name = "cloud"
@@ -187,20 +189,32 @@ inbox = "sqlite:{self.inbox}"
     def control(self):
         """(next_offset, durable_offset) from the stream's control page as docs/format.md describes it."""
         with contextlib.suppress(OSError, struct.error):
-            page = (self.spill_dir / "telemetry" / "control").read_bytes()
+            page = (self.places()[-1] / "control").read_bytes()
             return struct.unpack_from("<2Q", page, 40)
         return (0, 0)
 
     def acknowledged(self):
-        """The cursor's next offset: the newer of its two slots."""
-        newest = (0, 0)
+        """The cursor's next offset: the newer of its two slots; of two cursors, the one that is further."""
+        return max(map(self._cursor_in, self.places()))[1]
+
+    @staticmethod
+    def _cursor_in(place):
+        """(journal sequence, next offset)"""
+        newest = (0, 0, 0)
         with contextlib.suppress(OSError, struct.error):
-            data = (self.spill_dir / "telemetry" / "cursors" / "cloud").read_bytes()
+            data = (place / "cursors" / "cloud").read_bytes()
             for at in (0, 4096):
-                sequence = struct.unpack_from("<Q", data, at + 24)[0]
-                next_offset = struct.unpack_from("<Q", data, at + 56)[0]
-                newest = max(newest, (sequence, next_offset))
-        return newest[1]
+                newest = max(newest, (struct.unpack_from("<Q", data, at + 24)[0], *struct.unpack_from("<2Q", data, at + 48)))
+        return newest[1:]
+
+    def places(self):
+        """The stream's directory on the disk and, if it has one, the one in memory (docs/format.md, 'memory-first')."""
+        stream = self.spill_dir / "telemetry"
+        with contextlib.suppress(OSError):
+            memory = pathlib.Path((stream / "memory").read_text().rstrip("\n"))
+            if (memory / "home").exists():
+                return [stream, memory]
+        return [stream]
 
     def backlog(self):
         return self.control()[0] - self.acknowledged()

@@ -20,6 +20,7 @@ PRODUCERS = 3
 RATE = 4_000
 VICTIMS = ("agent", "uplink", "consumer", "link", "producer")
 WEIGHTS = (40, 20, 20, 10, 10)
+MEMORY_FIRST = 'placement = "memory-first"\nmemory_bytes = "2MiB"'
 
 
 def kill_rounds(world, chance, kills):
@@ -42,10 +43,10 @@ def kill_rounds(world, chance, kills):
     return producers, counts
 
 
-def one_world(binaries, seed, kills):
+def one_world(binaries, seed, kills, stream_keys):
     """Runs `kills` rounds in a fresh world and returns the oracle's report."""
     chance = random_source(seed)
-    with World(binaries, segment_bytes="1MiB", sync_interval=chance.choice(("20ms", "200ms", "0"))) as world:
+    with World(binaries, segment_bytes="1MiB", sync_interval=chance.choice(("20ms", "200ms", "0")), stream_keys=stream_keys) as world:
         try:
             for daemon in (world.consumer, world.link, world.agent, world.uplink):
                 daemon.start()
@@ -77,12 +78,13 @@ def main():
     parser.add_argument("--bin", required=True, help="folder with the built programs")
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--memory-first", action="store_true", help="the stream stands in memory while the link keeps up")
     parser.add_argument("--minutes", type=float, default=0.0, help="go on with the next seed until this much time has passed")
     arguments = parser.parse_args()
     end = time.monotonic() + 60 * arguments.minutes
     seed, worlds, kills, records = arguments.seed, 0, 0, 0
     while True:
-        report = one_world(arguments.bin, seed, arguments.kills)
+        report = one_world(arguments.bin, seed, arguments.kills, MEMORY_FIRST if arguments.memory_first else "")
         broken = broken_promises(report)
         print(f"seed {seed}: {json.dumps(report)}", flush=True)
         if broken or not report["delivered"]:

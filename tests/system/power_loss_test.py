@@ -33,6 +33,7 @@ ARGUMENTS = None
 IMAGE_BYTES = 96 << 20
 PRODUCERS = 3
 POWER_SAFE, FLUSH_TIMEOUT_NS = 2, 50_000_000
+MEMORY_FIRST = 'placement = "memory-first"\nmemory_bytes = "1MiB"'
 RECORD = struct.Struct("<IIQQ")
 
 
@@ -152,7 +153,8 @@ class PowerLoss(unittest.TestCase):
         memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
         folder = tempfile.TemporaryDirectory(prefix="spillway-disk-", dir=memory)
         self.addCleanup(folder.cleanup)
-        self.world = World(ARGUMENTS.bin, segment_bytes="256KiB", max_bytes="64MiB", sync_interval="20ms")
+        self.world = World(ARGUMENTS.bin, segment_bytes="256KiB", max_bytes="64MiB", sync_interval="20ms",
+                           stream_keys=MEMORY_FIRST if ARGUMENTS.memory_first else "")  # fmt: skip
         self.addCleanup(self.world.close)
         try:
             self.disk = Disk(folder.name, self.world.spill_dir)
@@ -271,6 +273,7 @@ def main():
     parser.add_argument("--library", required=True, help="libspillway.so")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--memory-first", action="store_true", help="the stream stands in memory while the link keeps up")
     parser.add_argument("--produce", nargs=4, help="be a producer: queue directory, producer, incarnation, notes")
     ARGUMENTS, rest = parser.parse_known_args()
     if ARGUMENTS.produce:
