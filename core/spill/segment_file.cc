@@ -100,7 +100,8 @@ Result<void> drop_copies(env::Env& env, std::vector<SegmentInfo>& segments) {
       continue;
     }
     SPILLWAY_CHECKED(inspect_segment(env, disk));
-    segments.erase(segments.begin() + static_cast<std::ptrdiff_t>(disk.readable ? index : index - 1));
+    segments.erase(segments.begin() +
+                   static_cast<std::ptrdiff_t>(disk.readable ? index : index - 1));
   }
   return {};
 }

@@ -161,8 +161,12 @@ Result<void> StreamImpl::place_control() {
 Result<void> StreamImpl::settle_placement(bool goes_on) {
   const SegmentInfo* memory = first_in_memory();
   // What a killed agent left there may be as old as its segment.
-  const std::uint64_t since =
-      memory == nullptr ? env_.boottime_ns() : memory->header.created_boottime_ns();
+  std::uint64_t since = env_.boottime_ns();
+  if (memory != nullptr) {
+    SegmentInfo oldest = *memory;
+    SPILLWAY_CHECKED(inspect_segment(env_, oldest));
+    if (oldest.readable) since = oldest.header.created_boottime_ns();
+  }
   backlog_.emplace(options_.memory_age_ns, next_offset_, since);
   if (goes_on) to_disk_ = !memory_first() || !is_active_in_memory();
   moving_ = to_disk_ && memory != nullptr;

@@ -31,6 +31,7 @@ GAPS = [("core_gap_table_test", "*"), *LIFE]
 CURSOR = [("core_cursor_test", "*"), *LIFE]
 ROT = [("core_bit_rot_test", "*NewestSegment*"), *LIFE]
 REPAIR = [("core_repair_test", "RepairPowerCut.*")]
+PLACE = [("core_placement_test", "*")]
 
 CHECKED = "SPILLWAY_CHECKED(%s);"
 
@@ -48,7 +49,7 @@ MUTANTS = [
     ("group_commit_forgets_the_segment_before", "only the newest segment is synced", LIFE, "stream_sync.cc",
      ("for (const auto& file : files) SPILLWAY_CHECKED(file->sync_data());", "SPILLWAY_CHECKED(files.back()->sync_data());")),
     ("append_goes_on_in_a_synced_page", "a page that was synced is written again", LIFE, "stream_sync.cc",
-     ("  active_->skip_to_next_page();\n  sync_ =", "  sync_ =")),
+     ("    active_->skip_to_next_page();\n    sync_ =", "    sync_ =")),
     ("roll_on_and_on", "any number of segments waits for a sync", LIFE, "stream_sync.cc",
      ("while (unsynced_.size() > 1) {", "while (false) {")),
     ("rewrite_without_sync", "what a failed sync left is not synced in its new place", LIFE, "stream_sync.cc",
@@ -65,7 +66,7 @@ MUTANTS = [
      ("  SPILLWAY_TRY(file, env_.open(path, env::OpenMode::kReadWrite));\n  SPILLWAY_CHECKED(file->sync_data());\n"
       "  SPILLWAY_CHECKED(name", "  SPILLWAY_CHECKED(name")),
     ("names_are_never_safe", "no segment's name is synced before it is used", LIFE, "stream_roll.cc",
-     ("if (auto synced = env_.sync_directory(options_.directory); !synced) {", "if (Result<void> synced; !synced) {")),
+     ("if (auto synced = env_.sync_directory(folder_of(info.path)); !synced) {", "if (Result<void> synced; !synced) {")),
     ("recovered_segments_are_not_synced", "what a killed writer left is called power-safe", LIFE, "stream_open.cc",
      ("    SPILLWAY_CHECKED(file->sync_data());\n  }\n  return {};", "  }\n  return {};")),
     ("known_loss_is_not_written_down", "a loss found at start is in no table", ROT, "stream_open.cc",
@@ -78,9 +79,23 @@ MUTANTS = [
       "  SPILLWAY_CHECKED(remove_oldest());\n"
       "  return gaps_->record({first, next, format::GapReason::quota, env_.utc_ns()});")),
     ("freed_names_are_not_synced", "a recycled file is written while its old name may come back", LIFE, "stream_retention.cc",
-     without("env_.sync_directory(options_.directory)")),
+     without("env_.sync_directory(folder_of(path))")),
     ("acts_on_an_unsynced_cursor", "a segment goes by a cursor that a power cut takes back", LIFE, "stream_retention.cc",
      without("file->sync_data()")),
+    ("move_without_sync", "a segment leaves memory before its copy is synced", PLACE, "stream_placement.cc",
+     ("return to->sync_data();", "return {};")),
+    ("move_without_a_name", "a segment leaves memory before its copy's name is synced", PLACE, "stream_placement.cc",
+     ("  return env->sync_directory(directory);", "  return {};")),
+    ("move_without_an_anchor", "the first segment that comes to the disk stands behind a hole", PLACE, "stream_placement.cc",
+     ("    order.anchor = anchor_bytes(info->base_offset);", "")),
+    ("move_is_not_waited_for", "a segment behind others in memory is called power-safe", PLACE, "stream_sync.cc",
+     ("clean || memory_comes_first() ||", "clean ||")),
+    ("move_behind_any_number", "any number of segments on the disk stands behind others in memory", PLACE, "stream_placement.cc",
+     ("if (active_ && !is_active_in_memory() && first_in_memory() != nullptr) {", "if (false) {")),
+    ("anchor_is_left_behind", "the last segment leaves the disk before the anchor is there", PLACE, "stream_retention.cc",
+     without("anchor_at(std::min(end_limit(segments_, 0), next_offset_))")),
+    ("anchor_under_what_memory_held", "what memory held was delivered, and what stands behind it on the disk counts as lost", PLACE,
+     "stream_retention.cc", without("anchor_at(segments_[1].base_offset)")),
     ("gap_without_sync", "a gap is called written down before it is synced", GAPS, "gap_table.cc",
      without("file_->sync_data()")),
     ("gap_overwrites_an_unsynced_table", "the table that a killed writer left is not synced before the other goes", GAPS,
