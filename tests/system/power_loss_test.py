@@ -127,9 +127,27 @@ def missing_means():
     return ""
 
 
+def without_holes(stream, segments):
+    """Those of a stream that may stand in memory which count: none behind a hole (docs/format.md, 'Memory first')."""
+    end = None
+    with contextlib.suppress(FileNotFoundError):
+        end = struct.unpack_from("<Q", (stream / "anchor").read_bytes(), 40)[0]
+    counting = []
+    for segment in segments:
+        base, journal_first = struct.unpack_from("<Q16xQ", segment, 40)
+        if end is not None and base > end and base != journal_first:
+            break
+        counting.append(segment)
+        end = max([offset + (count if kind == read_segments.DATA else 0)
+                   for offset, (kind, count, _, _) in read_segments.blocks(segment)], default=base)  # fmt: skip
+    return counting
+
+
 def records_on_disk(stream):
     """{(journal, offset): record} by docs/format.md: a later segment overrides an earlier one from its base on."""
     segments = [segment for segment in read_segments.segments(stream) if segment[:8] == b"SPILLSEG"]
+    if ARGUMENTS.memory_first:
+        segments = without_holes(stream, segments)
     bases = [struct.unpack_from("<Q", segment, 40)[0] for segment in segments]
     found = {}
     for index, segment in enumerate(segments):
