@@ -13,8 +13,9 @@ ErrorCode code_of(int errno_value) {
       return ErrorCode::kNotFound;
     case EACCES:
     case EPERM:
-    case EROFS:
       return ErrorCode::kPermission;
+    case EROFS:
+      return ErrorCode::kReadOnly;
     case EAGAIN:
     case EBUSY:
     case EADDRINUSE:
@@ -61,6 +62,8 @@ std::string_view name_of(ErrorCode code) {
       return "newer version";
     case ErrorCode::kIo:
       return "input/output";
+    case ErrorCode::kReadOnly:
+      return "read-only";
     case ErrorCode::kUnavailable:
       return "unavailable";
     case ErrorCode::kRefused:
@@ -94,6 +97,8 @@ std::string_view advice_for(ErrorCode code) {
       return "; check its owner and mode, and the user this runs as";
     case ErrorCode::kFull:
       return "; free some space";
+    case ErrorCode::kReadOnly:
+      return "; check the disk, and mount it writable again";
     default:
       return "";
   }

@@ -50,6 +50,10 @@ Result<bool> make_directory(const std::string& path) {
     return fail(ErrorCode::kInvalidArgument,
                 "making directory " + path + ": a file of this name is in the way");
   }
+  if (error == EEXIST) {
+    return fail(ErrorCode::kNotFound,
+                "making directory " + path + ": it is a link to what is not there");
+  }
   return fail_errno(error, "making directory " + path);
 }
 

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <limits>
 
+#include "core/env/bus_guard.h"
 #include "spillway/core/assert.h"
 #include "spillway/core/atomic.h"
 
@@ -39,7 +40,10 @@ class OpenFileMappable {
 class PosixMapping final : public Mapping {
  public:
   PosixMapping(interprocess::mapped_region region, bool writable)
-      : region_(std::move(region)), writable_(writable) {}
+      : region_(std::move(region)), writable_(writable) {
+    // Without a free slot it is as it would be without the guard.
+    static_cast<void>(guard_.guard(region_.get_address(), region_.get_size()));
+  }
 
   [[nodiscard]] const std::byte* data() const override { return bytes(); }
   [[nodiscard]] std::size_t size() const override { return region_.get_size(); }
@@ -61,6 +65,8 @@ class PosixMapping final : public Mapping {
     return word(offset)->load(std::memory_order_acquire);
   }
 
+  [[nodiscard]] bool page_lost() const override { return guard_.hit(); }
+
  private:
   [[nodiscard]] std::byte* bytes() const { return static_cast<std::byte*>(region_.get_address()); }
   [[nodiscard]] Atomic<std::uint64_t>* word(std::size_t offset) const {
@@ -70,6 +76,7 @@ class PosixMapping final : public Mapping {
   }
 
   interprocess::mapped_region region_;
+  BusGuard guard_;  // goes before the region does
   bool writable_;
 };
 

@@ -8,9 +8,9 @@
 #include <cerrno>
 #include <cstring>
 
+#include "core/env/bus_guard.h"
 #include "shm/lane/futex.h"
 #include "shm/lane/lane_layout.h"
-#include "shm/queue/bus_guard.h"
 #include "shm/queue/descriptor.h"
 #include "spillway/core/assert.h"
 #include "spillway/core/step.h"
@@ -24,6 +24,7 @@ namespace {
 namespace bip = boost::interprocess;
 using core::ErrorCode;
 using core::Result;
+using core::env::BusGuard;
 
 /// Opens a lane without following, blocking on, or creating anything: what stands there is somebody
 /// else's doing.

@@ -21,6 +21,7 @@ enum class ErrorCode : std::uint8_t {
   kCorrupt,          // bytes from a disk, a lane or a peer break the format's rules
   kNewerVersion,     // written by a newer version: refuse, touch nothing
   kIo,               // the system failed: EIO and whatever else has no better name
+  kReadOnly,         // the file system takes no writes (EROFS)
   kUnavailable,      // the far end cannot be reached now
   kRefused,          // the far end said no
   kProtocol,         // the far end broke the protocol

@@ -43,6 +43,9 @@ class Mapping {
   virtual void store_release(std::size_t offset, std::uint64_t value) = 0;
   /// Loads a u64 with acquire order (8-byte aligned).
   [[nodiscard]] virtual std::uint64_t load_acquire(std::size_t offset) const = 0;
+  /// A page of it could not be read, or was cut off: it reads as zero since, and what is stored
+  /// there reaches no file.
+  [[nodiscard]] virtual bool page_lost() const { return false; }
 };
 
 class File {

@@ -1,4 +1,4 @@
-#include "shm/queue/bus_guard.h"
+#include "core/env/bus_guard.h"
 
 #include <signal.h>
 #include <sys/mman.h>
@@ -11,15 +11,15 @@
 
 #include "spillway/core/atomic.h"
 
-namespace spillway::shm {
+namespace spillway::core::env {
 
 namespace {
 
 /// A slot is free while `bytes` is 0.
 struct Slot {
-  core::Atomic<std::uintptr_t> address{0};
-  core::Atomic<std::uintptr_t> bytes{0};
-  core::Atomic<std::uint32_t> hit{0};
+  Atomic<std::uintptr_t> address{0};
+  Atomic<std::uintptr_t> bytes{0};
+  Atomic<std::uint32_t> hit{0};
 };
 
 std::array<Slot, BusGuard::kMappingsMax> slots;
@@ -96,4 +96,4 @@ BusGuard::~BusGuard() {
   slots[slot_].bytes.store(0, std::memory_order_release);
 }
 
-}  // namespace spillway::shm
+}  // namespace spillway::core::env

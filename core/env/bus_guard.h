@@ -1,16 +1,17 @@
-// BusGuard: contains SIGBUS from a lane file that was truncated under its mapping.
+// BusGuard: contains SIGBUS from a mapped file that was truncated, or that the disk no longer gives.
 //
 // The process-wide handler lays an anonymous zero page over the page that faulted, if that page
 // belongs to a guarded mapping, and notes it; any other SIGBUS goes to whatever handled it before.
-// A zero page reads as 'nothing committed', so the walk that met it ends by itself; the reader then
-// finds the lane damaged. No jump out of a handler, no thread state.
+// In a lane a zero page reads as 'nothing committed', so the walk that met it ends by itself, and
+// the reader finds the lane damaged; the spill's small pages are never the truth about anything. No
+// jump out of a handler, no thread state.
 //
 // add and remove: any thread. The handler only loads atomics and calls mmap and sigaction.
 #pragma once
 
 #include <cstddef>
 
-namespace spillway::shm {
+namespace spillway::core::env {
 
 class BusGuard {
  public:
@@ -31,4 +32,4 @@ class BusGuard {
   std::size_t slot_ = kMappingsMax;
 };
 
-}  // namespace spillway::shm
+}  // namespace spillway::core::env
