@@ -131,7 +131,7 @@ Result<Gateway> load_gateway(env::Env& env, const std::string& spill_dir) {
 }
 
 Result<Gateway> claim_gateway(env::Env& env, const std::string& spill_dir,
-                              const std::string& machine_id) {
+                              const std::string& machine_id, const Gateway& known) {
   const std::string path = path_in(spill_dir);
   const std::string hash = hash_of(machine_id);
   SPILLWAY_TRY(there, env.exists(path));
@@ -148,7 +148,7 @@ Result<Gateway> claim_gateway(env::Env& env, const std::string& spill_dir,
     if (cloned) file.gateway = {new_id(env), file.gateway.id};
   } else {
     SPILLWAY_CHECKED(env.make_directories(spill_dir));
-    file.gateway.id = new_id(env);
+    file.gateway = known.id.is_nil() ? Gateway{new_id(env), {}} : known;
   }
   file.machine_hash = hash;
   SPILLWAY_CHECKED(store_file(env, path, file));

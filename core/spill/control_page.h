@@ -42,6 +42,7 @@ class ControlPage {
   void set_oldest(std::uint64_t offset);
   void set_newest_segment(std::uint64_t sequence);
   void add_appended_bytes(std::uint64_t bytes);
+  [[nodiscard]] bool lost() const { return map_->page_lost(); }
 
  private:
   explicit ControlPage(std::unique_ptr<env::Mapping> map);
@@ -64,6 +65,7 @@ class JournalFile {
   void set_durable(std::uint64_t offset);
   /// Notes that a sync has failed, for the writer that comes after a kill.
   void set_suspect(bool suspect);
+  [[nodiscard]] bool lost() const { return map_->page_lost(); }
 
  private:
   explicit JournalFile(std::unique_ptr<env::Mapping> map) : map_(std::move(map)) {}

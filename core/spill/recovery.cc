@@ -227,24 +227,35 @@ JournalDecision decide_journal(const FoundStream& found, const JournalFile& page
                                const ControlPage& control) {
   JournalDecision decision;
   decision.next_offset = std::max(found.next_offset, found.lost_until);
+  const auto& known = page.found();
   if (found.segments.empty() && !found.anchor) {
     decision.reason = found.damage.empty() ? "the stream is new" : found.damage;
+    // Numbers that were given in this boot are not given again, or one would name two losses.
+    if (known && known->next_offset() > decision.next_offset) {
+      decision.next_offset = known->next_offset();
+      decision.why = JournalReason::kWiped;
+      decision.reason = "nothing is here of what was written up to offset " +
+                        std::to_string(decision.next_offset) +
+                        " in this boot: the spill was wiped or replaced";
+    }
     return decision;
   }
   const Uuid journal =
       found.segments.empty() ? uuid_of(*found.anchor->journal()) : found.segments.back().journal();
   decision.next_offset = std::max(decision.next_offset, control.durable_hint(journal));
-  const auto& known = page.found();
+  decision.why = JournalReason::kOtherBoot;
   if (!known) {
     decision.reason = "no journal page of this boot: the power was lost or the spill was moved";
     return decision;
   }
   if (uuid_of(*known->journal()) != journal) {
+    decision.why = JournalReason::kOtherJournal;
     decision.reason = "the journal page names another journal";
     return decision;
   }
   decision.next_offset = std::max(decision.next_offset, known->next_offset());
   if (decision.next_offset > found.next_offset) {
+    decision.why = JournalReason::kRecordsGone;
     decision.reason = "records " + std::to_string(found.next_offset) + " to " +
                       std::to_string(decision.next_offset) + " can no longer be read";
     return decision;

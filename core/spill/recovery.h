@@ -67,6 +67,7 @@ struct JournalDecision {
   std::uint64_t next_offset =
       0;  // where the stream goes on; above the found one if known records are lost
   std::string reason;
+  JournalReason why = JournalReason::kNewStream;  // where it does not go on
 };
 
 /// Invariant 4 of Stream.

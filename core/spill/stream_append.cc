@@ -18,7 +18,7 @@ std::uint64_t StreamImpl::run_bytes_max() const {
 
 /// After this a block of `stored_bytes` fits into the active segment.
 Result<void> StreamImpl::make_room(std::uint64_t stored_bytes) {
-  if (!failure_.empty()) return fail(ErrorCode::kIo, failure_);
+  if (!faults_.failure.empty()) return failed();
   if (active_->fits(stored_bytes)) return {};
   SPILLWAY_CHECKED(sync_earlier_segments());
   // After a sync that failed the records stand in another segment by now.

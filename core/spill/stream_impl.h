@@ -69,6 +69,8 @@ class StreamImpl final : public Stream {
   const Recovery& recovery() const override { return recovery_; }
   const GapTable& gaps() const override { return *gaps_; }
   const StreamOptions& options() const override { return options_; }
+  const StreamFaults& faults() const override { return faults_; }
+  Result<void> check_ground() const override;
   Result<void> close() override;
 
  private:
@@ -114,6 +116,7 @@ class StreamImpl final : public Stream {
   Result<void> settle_spare();
   Result<void> go_on(const FoundStream& found, const JournalDecision& decision);
   Result<void> begin_new_journal(const FoundStream& found, const JournalDecision& decision);
+  Result<void> renew_control();
   Result<void> sync_last_segments();
   Result<void> gather_unsynced(std::uint64_t durable);
   void publish_all();
@@ -152,6 +155,7 @@ class StreamImpl final : public Stream {
   Result<void> roll_into(const std::string& path);
   Result<std::string> prepare_file(std::uint64_t bytes, bool in_memory);
   Result<void> discard_spare();
+  void note_disk_full(bool full);
   format::SegmentHeader make_header(std::uint64_t base_offset, std::uint64_t bytes, bool recycled);
   Result<SegmentInfo> write_header(const std::string& path, std::uint64_t base_offset,
                                    std::uint64_t bytes);
@@ -162,12 +166,13 @@ class StreamImpl final : public Stream {
   Result<void> write_departed(SegmentWriter& segment, std::uint64_t base_offset);
   Result<void> begin_segment(const SegmentInfo& info, bool name_is_safe);
   Result<void> begin_named_segment(const SegmentInfo& info, bool name_is_safe);
-  Result<void> begin_journal_segment(const std::string& path);
+  Result<void> begin_journal_segment(const std::string& path, JournalReason reason);
   void adopt(std::shared_ptr<SegmentWriter> segment);
 
   // stream_sync.cc
   Result<void> sync_earlier_segments();
   Result<void> sync_failed(const Error& error);
+  [[nodiscard]] tl::unexpected<Error> failed() const;
   Result<void> rewrite_unsynced();
   struct Rewritten;
   Result<Rewritten> copy_unsynced(const std::string& path, std::uint64_t bytes);
@@ -264,7 +269,7 @@ class StreamImpl final : public Stream {
   std::size_t dictionaries_in_segment_ = 0;  // ... how many, at most ...
   std::shared_ptr<const Dictionary> standing_dictionary_;  // ... and the last of them
   CompressionTotals totals_;
-  std::string failure_;  // why the stream has failed; empty while it has not
+  StreamFaults faults_;  // its `failure` says why the stream has failed
   Recovery recovery_;
 };
 

@@ -8,11 +8,17 @@ namespace spillway::core {
 
 namespace {
 
+constexpr std::array<std::string_view, kJournalReasons> kReasonNames{
+    "new_stream", "other_boot", "other_journal", "wiped", "records_gone", "io_error"};
 constexpr std::uint64_t kSegmentBytesMin = 64 * 1024;
 constexpr std::uint64_t kSegmentBytesMax = 1ULL << 30;
 constexpr std::uint64_t kMaxBytesMin = 1 << 20;
 
 }  // namespace
+
+std::string_view name_of(JournalReason reason) {
+  return kReasonNames[static_cast<std::size_t>(reason)];
+}
 
 Result<void> StreamImpl::check_options() const {
   const auto refuse = [this](const std::string& rule) {
@@ -209,7 +215,17 @@ Result<void> StreamImpl::begin_new_journal(const FoundStream& found,
     }
   }
   SPILLWAY_TRY(path, to_disk_ ? prepare_file(options_.segment_bytes, false) : prepare_next());
-  return begin_journal_segment(path);
+  SPILLWAY_CHECKED(begin_journal_segment(path, decision.why));
+  return page_->found() ? renew_control() : Result<void>{};
+}
+
+/// Readers of this boot may be behind segments that are gone, and those that come now take their
+/// numbers: by another control page they notice.
+Result<void> StreamImpl::renew_control() {
+  SPILLWAY_CHECKED(env_.remove(path_of(kControlName)));
+  SPILLWAY_TRY(control, ControlPage::open(env_, path_of(kControlName)));
+  (disk_control_ ? disk_control_ : control_) = std::move(control);
+  return {};
 }
 
 void StreamImpl::publish_all() {
@@ -222,8 +238,30 @@ void StreamImpl::publish_all() {
   }
 }
 
+/// By what it says, not by which file it is: another file system may have been laid over it.
+Result<void> StreamImpl::check_ground() const {
+  const auto gone = [this](const std::string& path, const std::string& why) {
+    return fail(ErrorCode::kNotFound,
+                what() + "its files are no longer those that it writes (" + path + " " + why + ")");
+  };
+  const SegmentInfo& info = active_->info();
+  SPILLWAY_TRY(segment, env_.open(info.path, env::OpenMode::kRead));
+  format::SegmentHeader header;
+  SPILLWAY_TRY(got, segment->read(0, writable_bytes_of(header)));
+  if (got < sizeof(header) || header.salt() != info.header.salt()) {
+    return gone(info.path, "is another one");
+  }
+  SPILLWAY_TRY(control, env_.open(path_of(kControlName), env::OpenMode::kRead));
+  SPILLWAY_TRY(control_bytes, control->size());
+  if (control_bytes < kPageBytes) return gone(path_of(kControlName), "was cut off");
+  if (control_->lost() || (disk_control_ && disk_control_->lost()))
+    return gone(path_of(kControlName), "cannot be read");
+  if (page_->lost()) return gone(options_.journal_page_path, "was cut off");
+  return {};
+}
+
 Result<void> StreamImpl::close() {
-  if (!failure_.empty()) return fail(ErrorCode::kIo, failure_);
+  if (!faults_.failure.empty()) return failed();
   SPILLWAY_CHECKED(settle_memory());
   // A sync still under way may be the one that is told of an error: its answer is waited for elsewhere.
   const auto plan = plan_sync();

@@ -290,7 +290,7 @@ Result<void> StreamImpl::keep_placement() {
     const bool too_old = backlog_->age_ns(now_ns) >= options_.memory_age_ns;
     return waits && too_old ? leave_memory() : Result<void>{};
   }
-  const bool drained = segments_.size() == 1 && unsynced_.size() == 1 && failure_.empty();
+  const bool drained = segments_.size() == 1 && unsynced_.size() == 1 && faults_.failure.empty();
   return drained && backlog_->caught_up() ? return_to_memory() : Result<void>{};
 }
 
@@ -307,7 +307,7 @@ Result<void> StreamImpl::anchor_at(std::uint64_t base_offset) {
 }
 
 std::optional<MoveOrder> StreamImpl::order_move() {
-  if (!moving_ || move_ || !failure_.empty()) return std::nullopt;
+  if (!moving_ || move_ || !faults_.failure.empty()) return std::nullopt;
   const SegmentInfo* info = first_in_memory();
   moving_ = info != nullptr;
   if (!moving_ || env_.boottime_ns() < move_retry_at_ns_) return std::nullopt;

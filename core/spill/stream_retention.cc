@@ -120,8 +120,8 @@ Result<bool> StreamImpl::is_acknowledged(const std::string& uplink, std::size_t 
 }
 
 Result<void> StreamImpl::collect() {
-  if (!failure_.empty()) {
-    if (auto rewritten = rewrite_unsynced(); !rewritten) return fail(ErrorCode::kIo, failure_);
+  if (!faults_.failure.empty()) {
+    if (auto rewritten = rewrite_unsynced(); !rewritten) return failed();
   }
   auto freed = free_acknowledged();
   auto kept = keep_placement();

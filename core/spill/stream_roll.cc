@@ -50,6 +50,7 @@ Result<std::string> StreamImpl::prepare_file(std::uint64_t bytes, bool in_memory
   SPILLWAY_CHECKED(make_disk_room(bytes, in_memory));
   while (!has_spare(bytes, in_memory)) {
     auto made = make_blank_segment(env_, path, bytes);
+    if (!in_memory) note_disk_full(!made && made.error().code == ErrorCode::kFull);
     if (made) return path;
     if (made.error().code != ErrorCode::kFull) return tl::unexpected(std::move(made).error());
     if (has_spare()) {
@@ -61,6 +62,11 @@ Result<std::string> StreamImpl::prepare_file(std::uint64_t bytes, bool in_memory
     }
   }
   return spare_path();
+}
+
+void StreamImpl::note_disk_full(bool full) {
+  if (full && !faults_.disk_full) ++faults_.disk_full_events;
+  faults_.disk_full = full;
 }
 
 /// A spare of the wrong size holds the room that another file needs.
@@ -179,13 +185,14 @@ Result<void> StreamImpl::begin_named_segment(const SegmentInfo& info, bool name_
 
 /// A journal's first segment: it is power-safe before anything can be shipped under the journal, or
 /// its number might be given a second time.
-Result<void> StreamImpl::begin_journal_segment(const std::string& path) {
+Result<void> StreamImpl::begin_journal_segment(const std::string& path, JournalReason reason) {
   SPILLWAY_TRY(info, write_header(path, journal_.first_offset, options_.segment_bytes));
   SPILLWAY_TRY(file, env_.open(path, env::OpenMode::kReadWrite));
   SPILLWAY_CHECKED(file->sync_data());
   SPILLWAY_CHECKED(name_segment_safely(info));
   unsynced_.clear();
   SPILLWAY_CHECKED(begin_segment(info, true));
+  ++faults_.journals[static_cast<std::size_t>(reason)];
   note_durable();
   return {};
 }
@@ -198,7 +205,7 @@ void StreamImpl::adopt(std::shared_ptr<SegmentWriter> segment) {
 }
 
 std::optional<SpareOrder> StreamImpl::order_spare() {
-  if (spare_order_is_out_ || !failure_.empty()) return std::nullopt;
+  if (spare_order_is_out_ || !faults_.failure.empty()) return std::nullopt;
   const auto order = [this](SpareOrder::Work work, const std::string& path) {
     spare_order_is_out_ = true;
     return SpareOrder{&env_, work, path, options_.segment_bytes};
@@ -224,7 +231,10 @@ std::optional<SpareOrder> StreamImpl::order_spare() {
 
 void StreamImpl::finish_spare(const SpareOrder& order, const Result<void>& outcome) {
   spare_order_is_out_ = false;
-  if (order.work == SpareOrder::Work::kMake) spare_ = outcome ? Spare::kReady : Spare::kNone;
+  if (order.work != SpareOrder::Work::kMake) return;
+  spare_ = outcome ? Spare::kReady : Spare::kNone;
+  if (spare_in_memory_) return;
+  note_disk_full(!outcome && outcome.error().code == ErrorCode::kFull);
 }
 
 Result<void> SpareOrder::run() const {

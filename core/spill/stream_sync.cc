@@ -33,7 +33,7 @@ void StreamImpl::note_durable() {
 
 std::optional<SyncPlan> StreamImpl::plan_sync() {
   const bool clean = unsynced_.size() == 1 && unsynced_.front().position == active_->tail();
-  if (sync_ || clean || memory_comes_first() || !failure_.empty()) return std::nullopt;
+  if (sync_ || clean || memory_comes_first() || !faults_.failure.empty()) return std::nullopt;
   if (is_active_in_memory()) {
     const Unsynced& last = unsynced_.back();
     sync_ = SyncUnderWay{++sync_generation_, active_, last.position, last.offset};
@@ -87,13 +87,20 @@ Result<void> StreamImpl::finish_sync(const SyncPlan& plan, const Result<void>& o
 
 Result<void> StreamImpl::sync_failed(const Error& error) {
   sync_.reset();
+  ++faults_.sync_failures;
   page_->set_suspect(true);
   auto rewritten = rewrite_unsynced();
   if (rewritten) return {};
-  failure_ = what() + "a sync failed (" + error.message +
-             ") and writing the records again failed (" + rewritten.error().message +
-             "): nothing new is power-safe until the disk works again; it is tried once a second";
-  return fail(ErrorCode::kIo, failure_);
+  faults_.read_only = rewritten.error().code == ErrorCode::kReadOnly;
+  faults_.failure =
+      what() + "a sync failed (" + error.message + ") and writing the records again failed (" +
+      rewritten.error().message +
+      "): nothing new is power-safe until the disk works again; it is tried once a second";
+  return failed();
+}
+
+tl::unexpected<Error> StreamImpl::failed() const {
+  return fail(faults_.read_only ? ErrorCode::kReadOnly : ErrorCode::kIo, faults_.failure);
 }
 
 Result<void> StreamImpl::rewrite_unsynced() {
@@ -114,7 +121,9 @@ Result<void> StreamImpl::rewrite_unsynced() {
   unsynced_.assign(1, {active_, active_->tail(), copy.next_offset, true});
   forget_overridden_memory();
   if (copy.next_offset < next_offset_) SPILLWAY_CHECKED(begin_after_loss(copy.next_offset));
-  failure_.clear();
+  ++faults_.rewrites;
+  faults_.failure.clear();
+  faults_.read_only = false;
   page_->set_suspect(false);
   note_durable();
   return {};
@@ -155,7 +164,7 @@ Result<void> StreamImpl::begin_after_loss(std::uint64_t lost_from) {
   const Journal before = journal_;
   journal_ = {Uuid::from_random(env_.random_u64(), env_.random_u64()), before.sequence + 1,
               next_offset_};
-  if (auto begun = begin_journal_segment(path); !begun) {
+  if (auto begun = begin_journal_segment(path, JournalReason::kIoError); !begun) {
     journal_ = before;
     return begun;
   }

@@ -14,9 +14,11 @@ struct Gateway {
 };
 
 /// The agent's call: reads the file, or makes it with a hash of the machine id; where the hash does
-/// not fit this machine, takes a new id and notes the old one as cloned_from.
+/// not fit this machine, takes a new id and notes the old one as cloned_from. `known`: who this agent
+/// is already, if it is: that it goes on as where the file is gone (a card that was wiped under it).
 [[nodiscard]] Result<Gateway> claim_gateway(env::Env& env, const std::string& spill_dir,
-                                            const std::string& machine_id);
+                                            const std::string& machine_id,
+                                            const Gateway& known = {});
 /// Everybody else's: kNotFound until the agent has run once.
 [[nodiscard]] Result<Gateway> load_gateway(env::Env& env, const std::string& spill_dir);
 /// The machine id that systemd or dbus keeps; empty if there is none.

@@ -35,6 +35,7 @@
 //     power-safe, before they are there. (core/spill/stream_placement.cc)
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -173,6 +174,30 @@ struct CompressionTotals {
   std::uint64_t dictionaries = 0;  // trained
 };
 
+/// Why a journal began.
+enum class JournalReason : std::uint8_t {
+  kNewStream,     // nothing was there
+  kOtherBoot,     // the power was lost, or the spill came from elsewhere
+  kOtherJournal,  // what is there is not what was written last in this boot: restored, swapped
+  kWiped,         // nothing is there any more of what was written in this boot
+  kRecordsGone,   // records that were there in this boot can no longer be read
+  kIoError,       // records were lost to a failed sync
+};
+inline constexpr std::size_t kJournalReasons = 6;
+/// As `status` names it.
+[[nodiscard]] std::string_view name_of(JournalReason reason);
+
+/// What the disk does to the stream now, and how often it has since it was opened.
+struct StreamFaults {
+  std::string failure;     // why nothing new is called power-safe; empty while all is well
+  bool read_only = false;  // the failure is a file system that takes no writes
+  bool disk_full = false;  // the disk has no room for the next segment, whatever the quota says
+  std::uint64_t sync_failures = 0;
+  std::uint64_t rewrites = 0;  // failed syncs that were made good
+  std::uint64_t disk_full_events = 0;
+  std::array<std::uint64_t, kJournalReasons> journals{};  // begun, by reason
+};
+
 /// What recovery found, for the log and `status`.
 struct Recovery {
   bool new_journal = false;
@@ -265,6 +290,10 @@ class Stream {
   [[nodiscard]] virtual const Recovery& recovery() const = 0;
   [[nodiscard]] virtual const GapTable& gaps() const = 0;
   [[nodiscard]] virtual const StreamOptions& options() const = 0;
+  [[nodiscard]] virtual const StreamFaults& faults() const = 0;
+  /// The spill under this stream is no longer what it writes into: its newest segment or its control
+  /// page is gone, replaced, or no longer readable. Close it, then open it anew. A few system calls.
+  [[nodiscard]] virtual Result<void> check_ground() const = 0;
 
   /// Clean end: syncs everything, moves what is in memory to the disk, leaves the journal page as it
   /// is.
