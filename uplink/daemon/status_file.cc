@@ -34,7 +34,11 @@ std::string to_json(const UplinkStatus& status) {
                      ", \"pid\": " + std::to_string(::getpid()) +
                      ", \"state\": " + quoted(status.state) + ", \"url\": " + quoted(status.url) +
                      ", \"since_utc_ns\": " + std::to_string(status.since_utc_ns) +
-                     ", \"error\": " + quoted(status.error) + ", \"streams\": [";
+                     ", \"error\": " + quoted(status.error) +
+                     ", \"connections\": " + std::to_string(status.connections) +
+                     ", \"fenced\": " + std::to_string(status.fenced) +
+                     ", \"reopened\": " + std::to_string(status.reopened) +
+                     ", \"cursor_error\": " + quoted(status.cursor_error) + ", \"streams\": [";
   for (std::size_t i = 0; i < status.streams.size(); ++i) {
     const StreamStatus& stream = status.streams[i];
     if (i != 0) json += ", ";

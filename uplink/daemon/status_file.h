@@ -23,6 +23,10 @@ struct UplinkStatus {
   std::string url;
   std::string error;  // why it is not connected; empty if it is
   std::uint64_t since_utc_ns = 0;
+  std::uint64_t connections = 0;  // since its start
+  std::uint64_t fenced = 0;       // of them, ended because a newer one of this gateway came
+  std::uint64_t reopened = 0;     // the spill was wiped or changed under it
+  std::string cursor_error;       // why cursors are not on the disk; empty if they are
   std::vector<StreamStatus> streams;
 };
 

@@ -23,6 +23,12 @@ constexpr std::uint64_t kSettledNs = 5'000'000'000;
 /// next is made.
 constexpr std::size_t kQueuedMessagesMax = 2;
 
+/// By waiting: a person has to change something first.
+bool cannot_be_helped(const Error& error) {
+  return error.code == ErrorCode::kInvalidArgument || error.code == ErrorCode::kPermission ||
+         error.code == ErrorCode::kBusy || error.code == ErrorCode::kNewerVersion;
+}
+
 }  // namespace
 
 UplinkRunner::UplinkRunner(boost::asio::io_context& io, core::env::Env& env,
@@ -59,10 +65,10 @@ void UplinkRunner::wait_for_agent() {
   if (state_ == State::kStopped) return;
   const auto opened = open_sources();
   if (opened) return connect();
-  if (opened.error().code != ErrorCode::kNotFound) return on_fatal_(opened.error());
+  if (cannot_be_helped(opened.error())) return on_fatal_(opened.error());
   set_state(State::kWaiting, opened.error().message);
   if (logged_error_ != error_)
-    spdlog::info("{}: waiting for the agent's first run: {}", config_.name, error_);
+    spdlog::info("{}: waiting for the agent's spill: {}", config_.name, error_);
   logged_error_ = error_;
   retry_timer_.expires_after(kAgentPause);
   retry_timer_.async_wait([this](const auto& cancelled) {
@@ -82,8 +88,22 @@ Result<void> UplinkRunner::open_sources() {
   return {};
 }
 
+/// Other files stand under the names of those that are open, or another gateway's id.
+bool UplinkRunner::spill_changed() {
+  const auto moved = [](const auto& source) { return source->moved(); };
+  if (std::any_of(sources_.begin(), sources_.end(), moved)) return true;
+  const auto gateway = core::load_gateway(env_, gateway_config_.spill_dir);
+  return gateway && gateway->id != gateway_.id;
+}
+
 void UplinkRunner::connect() {
   if (state_ == State::kStopped) return;
+  if (spill_changed()) {
+    ++reopened_;
+    session_.reset();
+    sources_.clear();
+    return wait_for_agent();
+  }
   set_state(State::kConnecting, error_);
   std::vector<BlockSource*> sources;
   for (const auto& source : sources_) sources.push_back(source.get());
@@ -108,6 +128,7 @@ void UplinkRunner::on_message(const Bytes& bytes) {
   if (!outcome) return end_session(outcome.error());
   if (!was_streaming && session_->state() == UplinkState::kStreaming) {
     set_state(State::kConnected, "");
+    ++connections_;
     spdlog::info("{}: connected to {}", config_.name, config_.url);
     logged_error_.clear();
   }
@@ -162,6 +183,7 @@ void UplinkRunner::on_closed(const Error& error) {
   }
   // If the session ended first, its reason is the one to tell.
   const std::string reason = state_ == State::kOffline ? error_ : error.message;
+  if (session_->fenced()) ++fenced_;
   if (reason != logged_error_)
     spdlog::warn("{}: not connected to {}: {}", config_.name, config_.url, reason);
   logged_error_ = reason;
@@ -186,7 +208,11 @@ void UplinkRunner::tick() {
   status_file_.update(status());
   if (state_ == State::kConnected || state_ == State::kConnecting) {
     const auto outcome = session_->on_tick(env_.boottime_ns());
-    if (!outcome) end_session(outcome.error());
+    if (!outcome) {
+      end_session(outcome.error());
+    } else if (spill_changed()) {
+      end_session({ErrorCode::kUnavailable, "the spill under this uplink is another one now"});
+    }
   }
   tick_timer_.expires_after(kTick);
   tick_timer_.async_wait([this](const auto& cancelled) {
@@ -195,13 +221,16 @@ void UplinkRunner::tick() {
 }
 
 void UplinkRunner::sync_cursors() {
+  std::string failed;
   for (const auto& source : sources_) {
-    const auto synced = source->sync_cursor();
     // Not power-safe is not lost: the consumer's Welcome decides where sending starts. Tried again
     // next second.
-    if (!synced)
-      spdlog::warn("{}: cannot sync the cursor: {}", config_.name, synced.error().message);
+    if (const auto synced = source->sync_cursor(); !synced) failed = synced.error().message;
   }
+  if (!failed.empty() && failed != cursor_error_) {
+    spdlog::warn("{}: the cursor is in memory only: {}", config_.name, failed);
+  }
+  cursor_error_ = failed;
 }
 
 void UplinkRunner::stop() {
@@ -229,7 +258,9 @@ UplinkStatus UplinkRunner::status() const {
                                            "offline", "stopped"};
   UplinkStatus status{config_.name,  kNames[static_cast<std::size_t>(state_)],
                       config_.url,   error_,
-                      since_utc_ns_, {}};
+                      since_utc_ns_, connections_,
+                      fenced_,       reopened_,
+                      cursor_error_, {}};
   if (!session_) return status;
   for (const StreamPump& pump : session_->streams()) {
     status.streams.push_back(

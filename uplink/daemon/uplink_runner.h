@@ -13,7 +13,8 @@
 // Invariants:
 //  1. There is no last try: being offline costs nothing but the wait.
 //  2. A cursor that moved is synced within a second, and at the end.
-//  3. While connected and idle the spill is looked at every 2 to 20 ms; else not at all.
+//  3. A spill that was wiped or changed under it is opened anew, with the gateway's id as it is then.
+//  4. While connected and idle the spill is looked at every 2 to 20 ms; else not at all.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -55,6 +56,7 @@ class UplinkRunner {
   enum class State : std::uint8_t { kWaiting, kConnecting, kConnected, kOffline, kStopped };
 
   void wait_for_agent();
+  [[nodiscard]] bool spill_changed();
   [[nodiscard]] core::Result<void> open_sources();
   void connect();
   void on_open();
@@ -91,6 +93,10 @@ class UplinkRunner {
   std::string error_;
   std::string logged_error_;
   std::uint64_t since_utc_ns_ = 0;
+  std::uint64_t connections_ = 0;
+  std::uint64_t fenced_ = 0;
+  std::uint64_t reopened_ = 0;
+  std::string cursor_error_;
   StatusFile status_file_;
 };
 

@@ -6,6 +6,22 @@ namespace spillway::uplink {
 
 using core::Result;
 
+namespace {
+
+/// It may take the cursor later.
+bool is_of_the_disk(const core::Error& error) {
+  return error.code == core::ErrorCode::kReadOnly || error.code == core::ErrorCode::kFull ||
+         error.code == core::ErrorCode::kIo;
+}
+
+bool is_same(const std::optional<core::CursorPosition>& a,
+             const std::optional<core::CursorPosition>& b) {
+  if (!a || !b) return !a && !b;
+  return a->journal == b->journal && a->next_offset == b->next_offset;
+}
+
+}  // namespace
+
 Result<std::unique_ptr<StreamSource>> StreamSource::open(core::env::Env& env,
                                                          const std::string& spill_dir,
                                                          const std::string& stream,
@@ -14,24 +30,58 @@ Result<std::unique_ptr<StreamSource>> StreamSource::open(core::env::Env& env,
   // The reader first: it says whether the agent has been here, and nothing is made where it has
   // not.
   SPILLWAY_TRY(reader, core::StreamReader::open(env, directory));
-  SPILLWAY_TRY(cursor, core::Cursor::open_in(env, directory, uplink));
-  return std::unique_ptr<StreamSource>(
-      new StreamSource(stream, std::move(cursor), std::move(reader)));
+  std::unique_ptr<StreamSource> source(
+      new StreamSource(env, stream, directory, uplink, std::move(reader)));
+  source->control_file_ = core::env::identify(source->control_path());
+  if (auto opened = source->open_cursor(); !opened) {
+    if (!is_of_the_disk(opened.error())) return tl::unexpected(std::move(opened).error());
+    const auto known = core::Cursor::load(env, source->cursor_path());
+    if (known) source->position_ = *known;
+  }
+  return source;
+}
+
+Result<void> StreamSource::open_cursor() {
+  SPILLWAY_TRY(cursor, core::Cursor::open_in(env_, directory_, uplink_));
+  cursor_ = std::move(cursor);
+  cursor_file_ = core::env::identify(cursor_path());
+  if (!position_) position_ = cursor_->position();
+  unwritten_ = position_ && !is_same(position_, cursor_->position());
+  return {};
+}
+
+bool StreamSource::moved() const {
+  if (core::env::identify(control_path()) != control_file_) return true;
+  return cursor_ != nullptr && core::env::identify(cursor_path()) != cursor_file_;
 }
 
 Result<std::vector<core::JournalRange>> StreamSource::journals() { return reader_->journals(); }
 
 Result<void> StreamSource::acknowledge(const core::CursorPosition& position) {
-  const auto& held = cursor_->position();
-  if (held && std::tie(held->journal_sequence, held->next_offset) >=
-                  std::tie(position.journal_sequence, position.next_offset)) {
+  if (position_ && std::tie(position_->journal_sequence, position_->next_offset) >=
+                       std::tie(position.journal_sequence, position.next_offset)) {
     return {};
   }
-  return cursor_->advance(position);
+  position_ = position;
+  unwritten_ = cursor_ == nullptr || !cursor_->advance(position);
+  return {};
 }
 
-Result<void> StreamSource::sync_cursor() { return cursor_->sync(); }
+Result<void> StreamSource::write_cursor() {
+  if (cursor_ == nullptr) SPILLWAY_CHECKED(open_cursor());
+  if (unwritten_) SPILLWAY_CHECKED(cursor_->advance(*position_));
+  unwritten_ = false;
+  return {};
+}
 
-Result<void> StreamSource::settle_cursor() { return cursor_->sync_to_disk(); }
+Result<void> StreamSource::sync_cursor() {
+  SPILLWAY_CHECKED(write_cursor());
+  return cursor_->sync();
+}
+
+Result<void> StreamSource::settle_cursor() {
+  SPILLWAY_CHECKED(write_cursor());
+  return cursor_->sync_to_disk();
+}
 
 }  // namespace spillway::uplink

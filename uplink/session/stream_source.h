@@ -5,12 +5,16 @@
 // Invariants:
 //  1. The cursor's file is locked from open() on: one uplink of a name at a time.
 //  2. The cursor never goes back: (journal sequence, offset) only rises.
+//  3. A disk that takes no cursor keeps no record from being sent: where the far end stands, its
+//     Welcome says. The cursor is kept in memory and written as soon as the disk takes it.
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "spillway/core/env/env.h"
+#include "spillway/core/env/file_identity.h"
 #include "uplink/session/block_source.h"
 
 namespace spillway::uplink {
@@ -30,22 +34,40 @@ class StreamSource final : public BlockSource {
   core::Result<std::optional<core::StreamItem>> next() override { return reader_->next(); }
   core::Result<void> acknowledge(const core::CursorPosition& position) override;
 
-  /// Makes the cursor power-safe if it moved since the last time; where the stream stands in memory
-  /// alone, nothing is written.
+  /// Makes the cursor power-safe if it moved since the last time, or could not be written before;
+  /// where the stream stands in memory alone, nothing is written.
   [[nodiscard]] core::Result<void> sync_cursor();
   /// The same, wherever the stream stands: for the clean end.
   [[nodiscard]] core::Result<void> settle_cursor();
+  /// The cursor's file, or the agent's control page, is gone or another one: the spill was wiped or
+  /// changed. Open it anew.
+  [[nodiscard]] bool moved() const;
   /// What the agent says is in the spill.
   [[nodiscard]] std::optional<format::StreamControl> control() { return reader_->control(); }
 
  private:
-  StreamSource(std::string name, std::unique_ptr<core::Cursor> cursor,
+  StreamSource(core::env::Env& env, std::string name, std::string directory, std::string uplink,
                std::unique_ptr<core::StreamReader> reader)
-      : name_(std::move(name)), cursor_(std::move(cursor)), reader_(std::move(reader)) {}
+      : env_(env),
+        name_(std::move(name)),
+        directory_(std::move(directory)),
+        uplink_(std::move(uplink)),
+        reader_(std::move(reader)) {}
+  [[nodiscard]] core::Result<void> open_cursor();
+  [[nodiscard]] core::Result<void> write_cursor();
+  [[nodiscard]] std::string cursor_path() const { return directory_ + "/cursors/" + uplink_; }
+  [[nodiscard]] std::string control_path() const { return directory_ + "/control"; }
 
+  core::env::Env& env_;
   std::string name_;
-  std::unique_ptr<core::Cursor> cursor_;
+  std::string directory_;
+  std::string uplink_;
   std::unique_ptr<core::StreamReader> reader_;
+  std::unique_ptr<core::Cursor> cursor_;  // null while the disk does not let it be opened
+  std::optional<core::env::FileIdentity> cursor_file_;
+  std::optional<core::env::FileIdentity> control_file_;
+  std::optional<core::CursorPosition> position_;
+  bool unwritten_ = false;
 };
 
 }  // namespace spillway::uplink

@@ -112,6 +112,7 @@ Result<void> UplinkSession::handle_ack(const Ack& ack) {
 
 Error UplinkSession::refused(const Refusal& refusal) {
   const std::string text = refusal.text.empty() ? "no reason given" : refusal.text;
+  fenced_ = refusal.code == RefusalCode::kFenced;
   switch (refusal.code) {
     case RefusalCode::kUnavailable:
       return {ErrorCode::kUnavailable, "the consumer asks to come back later: " + text};

@@ -63,6 +63,8 @@ class UplinkSession {
 
   [[nodiscard]] UplinkState state() const { return state_; }
   [[nodiscard]] Pause pause() const { return pause_; }
+  /// A newer session of this gateway took over: another machine may have this one's id.
+  [[nodiscard]] bool fenced() const { return fenced_; }
   /// The Refusal to send before closing, if the end was our decision.
   [[nodiscard]] const std::optional<Bytes>& farewell() const { return farewell_; }
   /// Something was acknowledged: the link works, backoff may start small again.
@@ -84,6 +86,7 @@ class UplinkSession {
   std::vector<StreamPump> pumps_;
   UplinkState state_ = UplinkState::kNew;
   Pause pause_ = Pause::kBackoff;
+  bool fenced_ = false;
   std::optional<Bytes> farewell_;
   std::uint64_t window_bytes_;
   std::uint64_t waiting_since_ns_ = 0;  // for the Welcome, or for an ack
