@@ -7,6 +7,7 @@
 #include <iostream>
 
 #include "edge-agent/cli/command.h"
+#include "edge-agent/cli/status_metrics.h"
 #include "edge-agent/cli/status_text.h"
 #include "spillway/core/cursor.h"
 #include "spillway/core/env/posix_env.h"
@@ -86,7 +87,14 @@ json::array uplinks(const core::Config& config) {
   return out;
 }
 
-int run_status(const Directories& directories, bool as_json) {
+enum class StatusForm : std::uint8_t { kText, kJson, kPrometheus };
+
+std::string in_form(const json::object& status, StatusForm form) {
+  if (form == StatusForm::kJson) return json::serialize(status) + '\n';
+  return form == StatusForm::kPrometheus ? status_metrics(status) : status_text(status);
+}
+
+int run_status(const Directories& directories, StatusForm form) {
   const auto config = directories.load();
   if (!config) return report(config.error());
   const auto& queue_dir = config->gateway.queue_dir;
@@ -102,11 +110,7 @@ int run_status(const Directories& directories, bool as_json) {
                             {"agent", read_object(queue_dir + "/agent.status")},
                             {"cursors", cursors(*config)},
                             {"uplinks", uplinks(*config)}};
-  if (as_json) {
-    std::cout << json::serialize(status) << '\n';
-  } else {
-    std::cout << status_text(status);
-  }
+  std::cout << in_form(status, form);
   return *running ? kDone : kNo;
 }
 
@@ -117,10 +121,19 @@ void add_status_command(CLI::App& app, int& exit_code) {
       "status", "Show lanes, streams and uplinks; exit code 1 if no agent is running");
   auto directories = std::make_shared<Directories>();
   auto as_json = std::make_shared<bool>(false);
+  auto as_metrics = std::make_shared<bool>(false);
   directories->add_options(*command);
-  command->add_flag("--json", *as_json, "report as JSON");
-  command->callback(
-      [directories, as_json, &exit_code] { exit_code = run_status(*directories, *as_json); });
+  auto* json_flag = command->add_flag("--json", *as_json, "report as JSON");
+  command
+      ->add_flag("--prometheus", *as_metrics,
+                 "report as metrics in the Prometheus text exposition format")
+      ->excludes(json_flag);
+  command->callback([directories, as_json, as_metrics, &exit_code] {
+    const auto form = *as_json      ? StatusForm::kJson
+                      : *as_metrics ? StatusForm::kPrometheus
+                                    : StatusForm::kText;
+    exit_code = run_status(*directories, form);
+  });
 }
 
 }  // namespace spillway::cli

@@ -7,40 +7,12 @@
 
 #include "edge-agent/cli/encoding.h"
 #include "edge-agent/cli/plan_units.h"
+#include "edge-agent/cli/status_json.h"
 
 namespace spillway::cli {
 namespace {
 
 namespace json = boost::json;
-
-const json::value* member(const json::value& value, std::string_view key) {
-  const auto* object = value.if_object();
-  return object == nullptr ? nullptr : object->if_contains(key);
-}
-
-std::string text(const json::value& value, std::string_view key) {
-  const auto* found = member(value, key);
-  if (found == nullptr || found->is_null()) return "-";
-  if (const auto* string = found->if_string()) return std::string(*string);
-  return json::serialize(*found);
-}
-
-std::uint64_t number(const json::value& value, std::string_view key) {
-  const auto* found = member(value, key);
-  if (found == nullptr) return 0;
-  if (found->is_uint64()) return found->get_uint64();
-  if (found->is_int64() && found->get_int64() > 0) {
-    return static_cast<std::uint64_t>(found->get_int64());
-  }
-  return 0;
-}
-
-const json::array& list(const json::value& value, std::string_view key) {
-  static const json::array empty;
-  const auto* found = member(value, key);
-  const auto* array = found == nullptr ? nullptr : found->if_array();
-  return array == nullptr ? empty : *array;
-}
 
 void print_agent(std::ostream& out, const json::value& status) {
   const auto* running = member(status, "running");
@@ -56,7 +28,60 @@ void print_agent(std::ostream& out, const json::value& status) {
     out << "agent    running, pid " << text(*agent, "pid") << ", version "
         << text(*agent, "version") << '\n';
   if (const auto* gateway = member(*agent, "gateway")) {
-    out << "gateway  " << text(*gateway, "name") << " (" << text(*gateway, "id") << ")\n";
+    out << "gateway  " << text(*gateway, "name") << " (" << text(*gateway, "id") << ")";
+    if (member(*gateway, "cloned_from") != nullptr) {
+      out << ", a copy of " << text(*gateway, "cloned_from") << " that took an id of its own";
+    }
+    out << '\n';
+  }
+}
+
+/// Only what is wrong: a spill that is as it should be is not worth a line.
+void print_spill(std::ostream& out, const json::value& agent) {
+  const auto* spill = member(agent, "spill");
+  if (spill == nullptr) return;
+  if (member(*spill, "waiting_for") != nullptr) {
+    out << "SPILL    NOT OPEN: " << text(*spill, "waiting_for")
+        << "; until it is, records stay in their lanes\n";
+  }
+  if (is_true(*spill, "read_only")) out << "SPILL    its file system takes no writes\n";
+  if (const auto releases = number(*spill, "releases"); releases != 0) {
+    out << "spill    was let go of and opened anew " << releases
+        << " times since the agent started, because of its disk\n";
+  }
+}
+
+/// A stream's very first journal is no event.
+bool began_anew(const json::value& faults) {
+  const auto* journals = member(faults, "journals");
+  if (journals == nullptr || !journals->is_object()) return false;
+  std::uint64_t count = 0;
+  for (const auto& entry : journals->get_object()) {
+    if (entry.key() != "new_stream") count += number(*journals, entry.key());
+  }
+  return count != 0;
+}
+
+void print_faults(std::ostream& out, const json::value& stream) {
+  const std::string name = text(stream, "name");
+  if (member(stream, "fault") != nullptr) {
+    out << "FAULT    " << name << ": " << text(stream, "fault") << '\n';
+  }
+  if (is_true(stream, "disk_full")) {
+    out << "FAULT    " << name << ": the disk has no room for its next segment\n";
+  }
+  const auto* faults = member(stream, "faults");
+  if (faults == nullptr) return;
+  const auto syncs = number(*faults, "sync_failures");
+  const auto refusals = number(*faults, "refusals");
+  const auto full = number(*faults, "disk_full_events");
+  if (syncs + refusals + full != 0) {
+    out << "faults   " << name << ": since the agent started " << syncs << " failed syncs ("
+        << number(*faults, "rewrites") << " times written again), " << refusals
+        << " failed writes, disk full " << full << " times\n";
+  }
+  if (member(stream, "recovery") != nullptr && began_anew(*faults)) {
+    out << "journal  " << name << ": began anew: " << text(stream, "recovery") << '\n';
   }
 }
 
@@ -85,6 +110,7 @@ void print_streams(std::ostream& out, const json::value& agent) {
       out << ", dropped " << dropped;
     }
     out << '\n';
+    print_faults(out, stream);
   }
 }
 
@@ -147,9 +173,19 @@ void print_uplinks(std::ostream& out, const json::value& status) {
       out << " (" << error << ")";
     }
     out << '\n';
+    if (const auto cursor = text(uplink, "cursor_error"); cursor != "-" && !cursor.empty()) {
+      out << "FAULT    uplink " << text(uplink, "name")
+          << ": its cursors are in memory only: " << cursor << '\n';
+    }
+    if (const auto fenced = number(uplink, "fenced"); fenced != 0) {
+      out << "FENCED   uplink " << text(uplink, "name") << ": " << fenced
+          << " times a newer session of this gateway took over: does another machine have its "
+             "id?\n";
+    }
     for (const auto& stream : list(uplink, "streams")) {
       out << "         " << text(stream, "stream") << ": acknowledged to "
-          << number(stream, "next_offset") << ", sent to " << number(stream, "sent_offset") << '\n';
+          << number(stream, "acked_offset") << ", sent to " << number(stream, "sent_offset")
+          << '\n';
     }
   }
   const auto* cursors = member(status, "cursors");
@@ -172,6 +208,7 @@ std::string status_text(const json::object& object) {
   std::ostringstream out;
   print_agent(out, status);
   if (const auto* agent = member(status, "agent"); agent != nullptr && agent->is_object()) {
+    print_spill(out, *agent);
     print_streams(out, *agent);
     print_lanes(out, *agent);
     print_flash(out, *agent);

@@ -11,27 +11,10 @@ namespace {
 constexpr std::uint64_t kSilenceNs = 1'000'000'000;  // then the bell is armed
 constexpr std::uint64_t kBellWaitNs = 500'000'000;   // and never slept on for longer
 constexpr std::uint64_t kPressedNapNs = 200'000;     // while lanes fill quickly
-constexpr std::uint64_t kGatherNsMax = 50'000'000;   // live data is at most so much older for it
 constexpr std::uint64_t kPredecessorMaxNs = 3'000'000'000;
 constexpr std::uint64_t kPredecessorNapNs = 50'000'000;
-constexpr const char* kFlashFile = "/flash";
-constexpr std::size_t kFlashFileBytesMax = 4096;
-constexpr std::size_t kFlashStoresMax = 1;             // under way at a time
+constexpr std::uint64_t kWaitNapNs = 50'000'000;       // while there is no spill
 constexpr std::uint64_t kLastDrainNs = 2'000'000'000;  // at the end, if producers go on
-
-void log_event(Severity severity, const std::string& text) {
-  switch (severity) {
-    case Severity::kInfo:
-      spdlog::info("{}", text);
-      return;
-    case Severity::kWarning:
-      spdlog::warn("{}", text);
-      return;
-    case Severity::kError:
-      spdlog::error("{}", text);
-      return;
-  }
-}
 
 /// Returns early when a signal arrives: the caller looks at the stop flag then.
 void nap(std::uint64_t ns) {
@@ -51,34 +34,23 @@ core::Result<std::unique_ptr<shm::QueueDirectory>> open_queue(const std::string&
   return queue;
 }
 
-core::StreamOptions stream_options(const core::Config& config, const core::StreamConfig& stream,
-                                   const core::Uuid& gateway) {
-  core::StreamOptions options;
-  options.name = stream.name;
-  options.directory = config.gateway.spill_dir + "/" + stream.name;
-  options.journal_page_path = config.gateway.queue_dir + "/journal/" + stream.name;
-  options.gateway = gateway;
-  options.segment_bytes = stream.segment_bytes;
-  options.max_bytes = stream.max_bytes;
-  options.when_full = stream.when_full;
-  options.compress = stream.compress;
-  options.placement = stream.placement;
-  options.memory_directory = config.gateway.queue_dir + "/spill/" + stream.name;
-  options.memory_bytes = stream.memory_bytes;
-  options.memory_age_ns = stream.memory_age_ns;
-  for (const auto& uplink : config.uplinks) {
-    const auto& names = uplink.streams;
-    if (std::find(names.begin(), names.end(), stream.name) != names.end()) {
-      options.uplinks.push_back(uplink.name);
-    }
+/// By waiting: a person has to change something first.
+bool cannot_be_helped(const core::Error& error) {
+  switch (error.code) {
+    case core::ErrorCode::kInvalidArgument:
+    case core::ErrorCode::kPermission:
+    case core::ErrorCode::kBusy:
+    case core::ErrorCode::kNewerVersion:
+      return true;
+    default:
+      return false;
   }
-  return options;
 }
 
 }  // namespace
 
 Agent::Agent(core::env::Env& env, const core::Config& config)
-    : env_(env), nap_ns_(config.gateway.nap_ns) {
+    : env_(env), config_(config), place_(config.gateway.spill_dir), nap_ns_(config.gateway.nap_ns) {
   facts_.gateway_name = config.gateway.name;
   facts_.queue_dir = config.gateway.queue_dir;
   facts_.spill_dir = config.gateway.spill_dir;
@@ -94,71 +66,37 @@ core::Result<std::unique_ptr<Agent>> Agent::open(core::env::Env& env, const core
   // The queue first: its lock refuses a second agent before that one touches anything.
   SPILLWAY_TRY(queue, open_queue(config.gateway.queue_dir));
   agent->queue_ = std::move(queue);
-  SPILLWAY_CHECKED(env.make_directories(config.gateway.spill_dir));
-  SPILLWAY_TRY(gateway,
-               core::claim_gateway(env, config.gateway.spill_dir, core::read_machine_id()));
-  agent->facts_.gateway = gateway;
-  SPILLWAY_CHECKED(agent->open_streams(config));
-  agent->start_drain(config);
+  agent->status_ = std::make_unique<StatusFile>(env, config.gateway.queue_dir + "/agent.status");
+  if (auto opened = agent->open_spill(); !opened) {
+    if (cannot_be_helped(opened.error())) return tl::unexpected(std::move(opened).error());
+    ++agent->ledger_.open_failures;
+    agent->wait_for_spill(opened.error());
+  }
   return agent;
-}
-
-core::Result<void> Agent::open_streams(const core::Config& config) {
-  for (const auto& stream : config.streams) {
-    SPILLWAY_TRY(opened,
-                 core::Stream::open(env_, stream_options(config, stream, facts_.gateway.id)));
-    const auto& recovery = opened->recovery();
-    spdlog::info("stream {}: offsets {}..{}, journal {}{}{}", stream.name, opened->oldest_offset(),
-                 opened->next_offset(), opened->journal().text(),
-                 recovery.reason.empty() ? "" : "; ", recovery.reason);
-    if (!recovery.set_aside.empty()) {
-      spdlog::error("stream {}: set aside as *.damaged: {}", stream.name, recovery.set_aside);
-    }
-    streams_.push_back(std::move(opened));
-  }
-  return {};
-}
-
-void Agent::start_drain(const core::Config& config) {
-  source_ = make_queue_lane_source(*queue_);
-  std::vector<StreamSetup> setups;
-  for (std::size_t i = 0; i < streams_.size(); ++i) {
-    setups.push_back(
-        {streams_[i].get(), config.streams[i].topics, config.streams[i].sync_interval_ns});
-  }
-  DrainOptions options;
-  options.lanes_per_user_max = config.gateway.lanes_per_user_max;
-  options.lane_bytes_per_user_max = config.gateway.lane_bytes_per_user_max;
-  options.gather_ns_max = kGatherNsMax;
-  options.boot_id = facts_.boot_id;
-  options.log = log_event;
-  options.env = &env_;
-  options.guard_path = facts_.queue_dir + "/at-work";
-  drain_ = std::make_unique<Drain>(*source_, std::move(setups), std::move(options));
-  worker_ = std::make_unique<Worker>(streams_.size() * kOrdersPerStreamMax + kFlashStoresMax);
-  const auto stored = core::env::read_file(env_, facts_.spill_dir + kFlashFile, kFlashFileBytesMax);
-  const std::string text =
-      stored ? std::string(reinterpret_cast<const char*>(stored->data()), stored->size()) : "";
-  flash_ = std::make_unique<FlashMeter>(text, facts_.boot_id, read_flash_counters(facts_.spill_dir),
-                                        env_.boottime_ns());
-  status_ = std::make_unique<StatusFile>(env_, facts_.queue_dir + "/agent.status");
 }
 
 core::Result<void> Agent::run(const std::atomic<bool>& stop) {
   last_data_ns_ = env_.boottime_ns();
-  static_cast<void>(step());
+  if (drains()) static_cast<void>(step());
   write_status();
   notifier_.ready();
-  spdlog::info("gateway {} ({}) drains {} into {}", facts_.gateway_name, facts_.gateway.id.text(),
-               facts_.queue_dir, facts_.spill_dir);
   auto look = Look::kEverywhere;
   while (!stop.load(std::memory_order_relaxed)) {
+    watch_spill(env_.boottime_ns());
+    if (!drains()) {
+      nap(kWaitNapNs);
+      continue;
+    }
     const auto report = step(look);
     rest(report);
     look = report.more ? Look::kWhereRecordsWere : Look::kEverywhere;
   }
   notifier_.stopping();
-  return stop_cleanly();
+  if (drains()) return stop_cleanly();
+  write_status();
+  spdlog::info(
+      "stopped while waiting for its spill; what is in the lanes waits for the next agent");
+  return {};
 }
 
 StepReport Agent::step(Look look) {
@@ -189,7 +127,7 @@ bool Agent::spares_flash() const {
 }
 
 StoreOrder Agent::flash_store(std::uint64_t now_ns) {
-  return {&env_, facts_.spill_dir + kFlashFile, flash_->store(now_ns)};
+  return {&env_, facts_.spill_dir + "/" + kFlashName, flash_->store(now_ns)};
 }
 
 void Agent::exchange_orders() {
@@ -239,7 +177,8 @@ void Agent::sleep_on_bell() {
 }
 
 void Agent::write_status() {
-  const auto text = render_status(facts_, streams_, *drain_, queue_->rings(), *flash_);
+  const auto text =
+      render_status(facts_, streams_, drain_.get(), queue_->rings(), flash_.get(), ledger_);
   if (const auto written = status_->write(text, env_.boottime_ns()); !written) {
     spdlog::warn("{}", written.error().message);
   }
@@ -281,16 +220,7 @@ Now Agent::read_now() {
 }
 
 int start_exit_code(const core::Error& error) {
-  switch (error.code) {
-    case core::ErrorCode::kInvalidArgument:
-    case core::ErrorCode::kNotFound:
-    case core::ErrorCode::kPermission:
-    case core::ErrorCode::kBusy:
-    case core::ErrorCode::kNewerVersion:
-      return 2;
-    default:
-      return 3;
-  }
+  return cannot_be_helped(error) || error.code == core::ErrorCode::kNotFound ? 2 : 3;
 }
 
 }  // namespace spillway::agent

@@ -5,14 +5,30 @@
 //   step --(little or nothing)--> nap on a timer --> step
 //   step --(1 s of silence)--> arm the bell, step once more, wait (bounded), disarm --> step
 //
+// The disk under it may fail, fill up, be pulled out, wiped or changed at any time:
+//
+//                  open_spill
+//   WaitingForSpill ---------> Draining
+//      |  ^  (once a second)      |
+//      +--+ <---------------------+  release_spill: what it writes is no longer what stands there,
+//                                    or a stream has failed for kFailingNsMax
+//
+// While it waits, records stay in their lanes; opening recovers as any start does, so that what is
+// missing then is an exact gap. Letting go of the files is what allows a file system to be unmounted,
+// checked and mounted again.
+//
 // One thread, plus the Worker's.
 #pragma once
 
 #include <atomic>
+#include <map>
 #include <memory>
+#include <string>
 #include <vector>
 
+#include "edge-agent/daemon/fault_ledger.h"
 #include "edge-agent/daemon/notify.h"
+#include "edge-agent/daemon/spill_place.h"
 #include "edge-agent/daemon/status_file.h"
 #include "edge-agent/daemon/worker.h"
 #include "edge-agent/drain/drain.h"
@@ -22,7 +38,8 @@ namespace spillway::agent {
 
 class Agent {
  public:
-  /// Claims the gateway's id, locks the queue directory, opens and recovers every stream.
+  /// Locks the queue directory, claims the gateway's id, opens and recovers every stream; where the
+  /// disk does not let it, run() goes on trying.
   [[nodiscard]] static core::Result<std::unique_ptr<Agent>> open(core::env::Env& env,
                                                                  const core::Config& config);
   ~Agent();
@@ -34,8 +51,21 @@ class Agent {
 
  private:
   Agent(core::env::Env& env, const core::Config& config);
-  [[nodiscard]] core::Result<void> open_streams(const core::Config& config);
-  void start_drain(const core::Config& config);
+
+  // agent_spill.cc: the spill comes and goes
+  [[nodiscard]] core::Result<void> open_spill();
+  [[nodiscard]] core::Result<void> probe_disk();
+  [[nodiscard]] core::Result<core::Gateway> claim_gateway();
+  [[nodiscard]] core::Result<void> open_streams();
+  void start_drain();
+  void wait_for_spill(const core::Error& error);
+  void try_spill();
+  void release_spill(const core::Error& why);
+  void watch_spill(std::uint64_t now_ns);
+  [[nodiscard]] core::Result<void> check_spill(std::uint64_t now_ns);
+  [[nodiscard]] bool drains() const { return drain_ != nullptr; }
+
+  // agent.cc
   [[nodiscard]] StepReport step(Look look = Look::kEverywhere);
   void exchange_orders();
   void finish(const std::vector<Worker::Done>& done);
@@ -49,7 +79,12 @@ class Agent {
   [[nodiscard]] Now read_now();
 
   core::env::Env& env_;
+  core::Config config_;
   AgentFacts facts_;
+  FaultLedger ledger_;
+  SpillPlace place_;
+  std::uint64_t look_at_spill_ns_ = 0;                     // and not before: for it, or at it
+  std::map<std::string, std::uint64_t> failing_since_ns_;  // streams, by name
   std::uint64_t nap_ns_;
   std::unique_ptr<shm::QueueDirectory> queue_;
   std::vector<std::unique_ptr<core::Stream>> streams_;

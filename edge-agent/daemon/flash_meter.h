@@ -29,6 +29,8 @@ struct FlashTotals {
   std::uint64_t measured_s = 0;      // for how long this was counted
 };
 
+inline constexpr const char* kFlashName = "flash";  // in the spill directory
+
 class FlashMeter {
  public:
   static constexpr std::uint64_t kReadIntervalNs = 10'000'000'000;

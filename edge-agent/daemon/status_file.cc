@@ -5,6 +5,7 @@
 #include <boost/json.hpp>
 #include <optional>
 
+#include "edge-agent/daemon/fault_status.h"
 #include "spillway/core/schema.h"
 
 namespace spillway::agent {
@@ -108,20 +109,26 @@ json::object counters_json(const DrainCounters& counters, std::uint64_t rings) {
 
 std::string render_status(const AgentFacts& facts,
                           const std::vector<std::unique_ptr<core::Stream>>& streams,
-                          const Drain& drain, std::uint64_t rings, const FlashMeter& flash) {
+                          const Drain* drain, std::uint64_t rings, const FlashMeter* flash,
+                          const FaultLedger& ledger) {
   json::array stream_list;
   for (std::size_t i = 0; i < streams.size(); ++i) {
-    stream_list.push_back(stream_json(*streams[i], drain.stream_full(i), drain.stream_failed(i)));
+    auto stream = stream_json(*streams[i], drain->stream_full(i), drain->stream_failed(i));
+    const StreamTrouble& trouble = drain->trouble(i);
+    add_faults(stream, streams[i]->faults(), trouble, ledger.totals(*streams[i], trouble));
+    stream_list.push_back(std::move(stream));
   }
   json::array lane_list;
-  for (std::size_t i = 0; i < drain.lanes().size(); ++i) {
-    lane_list.push_back(lane_json(drain.lanes().at(i), streams));
+  for (std::size_t i = 0; drain != nullptr && i < drain->lanes().size(); ++i) {
+    lane_list.push_back(lane_json(drain->lanes().at(i), streams));
   }
   json::array ignored;
-  for (const auto& [path, entry] : drain.ignored()) {
-    ignored.push_back({{"path", path}, {"reason", entry.reason}});
+  if (drain != nullptr) {
+    for (const auto& [path, entry] : drain->ignored()) {
+      ignored.push_back({{"path", path}, {"reason", entry.reason}});
+    }
   }
-  const json::object document{
+  json::object document{
       {"pid", ::getpid()},
       {"version", SPILLWAY_VERSION},
       {"gateway", gateway_json(facts)},
@@ -132,9 +139,10 @@ std::string render_status(const AgentFacts& facts,
       {"streams", std::move(stream_list)},
       {"lanes", std::move(lane_list)},
       {"ignored_lanes", std::move(ignored)},
-      {"flash", flash_json(flash, facts.flash_endurance_bytes)},
-      {"counters", counters_json(drain.counters(), rings)},
+      {"spill", spill_json(ledger)},
+      {"counters", counters_json(drain != nullptr ? drain->counters() : ledger.drained, rings)},
   };
+  if (flash != nullptr) document["flash"] = flash_json(*flash, facts.flash_endurance_bytes);
   return json::serialize(document);
 }
 

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "edge-agent/daemon/fault_ledger.h"
 #include "edge-agent/daemon/flash_meter.h"
 #include "edge-agent/drain/drain.h"
 #include "spillway/core/env/env.h"
@@ -28,10 +29,11 @@ struct AgentFacts {
   std::uint64_t flash_endurance_bytes = 0;  // 0: not stated
 };
 
+/// `drain` and `flash` are null, and there are no streams, while no spill is open.
 [[nodiscard]] std::string render_status(const AgentFacts& facts,
                                         const std::vector<std::unique_ptr<core::Stream>>& streams,
-                                        const Drain& drain, std::uint64_t rings,
-                                        const FlashMeter& flash);
+                                        const Drain* drain, std::uint64_t rings,
+                                        const FlashMeter* flash, const FaultLedger& ledger);
 
 class StatusFile {
  public:

@@ -19,7 +19,10 @@ constexpr std::uint64_t kGatherShare = 20;
 }  // namespace
 
 Drain::Drain(LaneSource& source, std::vector<StreamSetup> streams, DrainOptions options)
-    : source_(source), options_(std::move(options)), lanes_(options_.boot_id) {
+    : source_(source),
+      options_(std::move(options)),
+      lanes_(options_.boot_id),
+      counters_(options_.counters) {
   SPILLWAY_ASSERT(!streams.empty());
   streams_.reserve(streams.size());
   for (auto& setup : streams) {
@@ -61,7 +64,7 @@ std::uint64_t Drain::gather_ns(const StreamState& state) const {
 }
 
 void Drain::begin_step(StreamState& state, const Now& now, bool everywhere) {
-  state.blocked = state.failed && now.boottime_ns < state.retry_at_ns;
+  state.blocked = (state.failed || state.full) && now.boottime_ns < state.retry_at_ns;
   const std::uint64_t since = state.gathering_since_ns;
   const std::uint64_t longest_ns = gather_ns(state);
   state.gathers =
@@ -142,6 +145,8 @@ bool Drain::append(Lane& lane, StreamState& state, const shm::Walk& walk, const 
   if (state.full) set_full(state, false);
   if (state.failed) {
     state.failed = false;
+    state.trouble.error.clear();
+    state.trouble.read_only = false;
     options_.log(Severity::kInfo, "stream " + state.stream->options().name + ": works again");
   }
   state.commit.appended(now.boottime_ns);
@@ -235,10 +240,15 @@ void Drain::stream_refused(StreamState& state, const core::Error& error, const N
   if (error.code == core::ErrorCode::kFull) {
     if (!state.full) options_.log(Severity::kWarning, "stream " + name + ": " + error.message);
     set_full(state, true);
+    state.trouble.error = error.message;
+    state.retry_at_ns = now.boottime_ns + options_.full_retry_ns;
     return;
   }
   if (!state.failed) options_.log(Severity::kError, "stream " + name + ": " + error.message);
   state.failed = true;
+  ++state.trouble.refusals;
+  state.trouble.error = error.message;
+  state.trouble.read_only = error.code == core::ErrorCode::kReadOnly;
   state.retry_at_ns = now.boottime_ns + options_.retry_ns;
 }
 
@@ -246,6 +256,7 @@ void Drain::set_full(StreamState& state, bool full) {
   if (state.full == full) return;
   state.full = full;
   if (!full) {
+    state.trouble.error.clear();
     options_.log(Severity::kInfo, "stream " + state.stream->options().name + ": has room again");
   }
   for (std::size_t i = 0; i < lanes_.size(); ++i) {

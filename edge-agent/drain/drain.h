@@ -64,6 +64,17 @@ struct StreamSetup {
 
 enum class Severity : std::uint8_t { kInfo, kWarning, kError };
 
+struct DrainCounters {
+  std::uint64_t records = 0;
+  std::uint64_t frame_bytes = 0;  // as they stood in the lanes
+  std::uint64_t blocks = 0;
+  std::uint64_t lanes_ended = 0;
+  std::uint64_t quarantined = 0;
+  std::uint64_t rolled_back_lanes = 0;
+  std::uint64_t rolled_back_bytes = 0;
+  std::uint64_t sync_failures = 0;
+};
+
 struct DrainOptions {
   std::uint64_t lane_bytes_per_step = 64 * 1024;
   std::uint64_t look_everywhere_ns = 1'000'000;  // see Look
@@ -77,6 +88,9 @@ struct DrainOptions {
   std::uint64_t tidy_schemas_interval_ns = 60'000'000'000;
   std::uint64_t lanes_per_user_max = 1024;
   std::uint64_t lane_bytes_per_user_max = 256ULL << 20;
+  // While a stream is full, each try may cost the disk something.
+  std::uint64_t full_retry_ns = 50'000'000;
+  DrainCounters counters;  // of the drain before, to count on from
   core::Uuid boot_id;
   // Names the lane that is being admitted, for the agent that comes after a crash in it.
   core::env::Env* env = nullptr;
@@ -99,15 +113,11 @@ struct StepReport {
   bool gathering = false;  // records were left in their lanes (invariant 5): look again soon
 };
 
-struct DrainCounters {
-  std::uint64_t records = 0;
-  std::uint64_t frame_bytes = 0;  // as they stood in the lanes
-  std::uint64_t blocks = 0;
-  std::uint64_t lanes_ended = 0;
-  std::uint64_t quarantined = 0;
-  std::uint64_t rolled_back_lanes = 0;
-  std::uint64_t rolled_back_bytes = 0;
-  std::uint64_t sync_failures = 0;
+/// What a stream refuses now, and how often it has.
+struct StreamTrouble {
+  std::string error;           // why it takes nothing; empty while it does
+  bool read_only = false;      // that is why
+  std::uint64_t refusals = 0;  // tries that failed, but for want of room
 };
 
 /// A lane file that is not drained, and why.
@@ -135,7 +145,12 @@ class Drain {
   [[nodiscard]] const std::map<std::string, IgnoredLane>& ignored() const { return ignored_; }
   [[nodiscard]] const DrainCounters& counters() const { return counters_; }
   [[nodiscard]] bool stream_full(std::size_t index) const { return streams_[index].full; }
-  [[nodiscard]] bool stream_failed(std::size_t index) const { return streams_[index].failed; }
+  [[nodiscard]] bool stream_failed(std::size_t index) const {
+    return streams_[index].failed || !streams_[index].stream->faults().failure.empty();
+  }
+  [[nodiscard]] const StreamTrouble& trouble(std::size_t index) const {
+    return streams_[index].trouble;
+  }
 
  private:
   struct StreamState {
@@ -150,6 +165,9 @@ class Drain {
     std::uint64_t retry_at_ns = 0;
     std::uint64_t collect_at_ns = 0;
     std::uint64_t schemas_left_out = 0;  // as far as it was told
+    std::uint64_t spare_at_ns = 0;       // no spare is made before: the last could not be
+    std::string warned{};                // of what upkeep met last
+    StreamTrouble trouble{};
   };
   enum class Took : std::uint8_t { kNothing, kSome, kLaneEnded };
 
@@ -189,6 +207,7 @@ class Drain {
   void watch_wall_clock(const Now& now);
   void keep_stream(std::size_t index, const Now& now, bool flush_waits);
   void keep_place(std::size_t index, bool flush_waits);
+  void warn_once(StreamState& state, const std::string& what);
   void plan_sync(std::size_t index, const Now& now, bool at_once);
   [[nodiscard]] std::vector<LaneMark> marks_of(std::size_t index) const;
   void publish_durable(const std::vector<LaneMark>& marks);

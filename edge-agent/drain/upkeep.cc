@@ -28,14 +28,18 @@ void Drain::keep_stream(std::size_t index, const Now& now, bool flush_waits) {
   auto& state = streams_[index];
   keep_place(index, flush_waits);
   plan_sync(index, now, flush_waits || state.stream->sync_is_urgent());
-  if (auto spare = state.stream->order_spare()) orders_.push_back({index, std::move(*spare)});
+  if (now.boottime_ns >= state.spare_at_ns) {
+    if (auto spare = state.stream->order_spare()) orders_.push_back({index, std::move(*spare)});
+  }
   if (auto training = state.stream->order_training()) {
     orders_.push_back({index, std::move(*training)});
   }
   if (now.boottime_ns < state.collect_at_ns) return;
   state.collect_at_ns = now.boottime_ns + options_.collect_interval_ns;
   if (const auto collected = state.stream->collect(); !collected) {
-    options_.log(Severity::kError, collected.error().message);
+    warn_once(state, collected.error().message);
+  } else if (now.boottime_ns >= state.spare_at_ns) {
+    state.warned.clear();
   }
 }
 
@@ -44,10 +48,17 @@ void Drain::keep_place(std::size_t index, bool flush_waits) {
   if (flush_waits) {
     const auto asked = state.stream->ask_power_safe();
     if (!asked && asked.error().code != core::ErrorCode::kBusy) {
-      options_.log(Severity::kError, asked.error().message);
+      warn_once(state, asked.error().message);
     }
   }
   if (auto move = state.stream->order_move()) orders_.push_back({index, std::move(*move)});
+}
+
+/// A disk that fails says the same each second.
+void Drain::warn_once(StreamState& state, const std::string& what) {
+  if (state.warned == what) return;
+  state.warned = what;
+  options_.log(Severity::kError, what);
 }
 
 void Drain::plan_sync(std::size_t index, const Now& now, bool at_once) {
@@ -78,7 +89,10 @@ void Drain::request_sync(const Now& now) {
 void Drain::finish(const Order& order, const core::Result<void>& outcome, const Now& now) {
   auto& state = streams_[order.stream];
   if (const auto* spare = std::get_if<core::SpareOrder>(&order.work)) {
-    if (!outcome) options_.log(Severity::kWarning, outcome.error().message);
+    if (!outcome) {
+      state.spare_at_ns = now.boottime_ns + options_.retry_ns;
+      warn_once(state, outcome.error().message);
+    }
     state.stream->finish_spare(*spare, outcome);
     return;
   }

@@ -1,0 +1,202 @@
+// How the agent's spill comes and goes: opened, watched, let go of when the disk under it fails or
+// is another one.
+#include <algorithm>
+
+#include "edge-agent/daemon/agent.h"
+#include "spillway/core/log.h"
+
+namespace spillway::agent {
+namespace {
+
+constexpr std::uint64_t kLookNs = 1'000'000'000;
+/// A stream that failed tries by itself, with its files open, for this long.
+constexpr std::uint64_t kFailingNsMax = 3'000'000'000;
+constexpr std::uint64_t kGatherNsMax = 50'000'000;  // live data is at most so much older for it
+constexpr std::size_t kFlashFileBytesMax = 4096;
+constexpr std::size_t kFlashStoresMax = 1;  // under way at a time
+
+void log_event(Severity severity, const std::string& text) {
+  switch (severity) {
+    case Severity::kInfo:
+      spdlog::info("{}", text);
+      return;
+    case Severity::kWarning:
+      spdlog::warn("{}", text);
+      return;
+    case Severity::kError:
+      spdlog::error("{}", text);
+      return;
+  }
+}
+
+core::StreamOptions stream_options(const core::Config& config, const core::StreamConfig& stream,
+                                   const core::Uuid& gateway) {
+  core::StreamOptions options;
+  options.name = stream.name;
+  options.directory = config.gateway.spill_dir + "/" + stream.name;
+  options.journal_page_path = config.gateway.queue_dir + "/journal/" + stream.name;
+  options.gateway = gateway;
+  options.segment_bytes = stream.segment_bytes;
+  options.max_bytes = stream.max_bytes;
+  options.when_full = stream.when_full;
+  options.compress = stream.compress;
+  options.placement = stream.placement;
+  options.memory_directory = config.gateway.queue_dir + "/spill/" + stream.name;
+  options.memory_bytes = stream.memory_bytes;
+  options.memory_age_ns = stream.memory_age_ns;
+  for (const auto& uplink : config.uplinks) {
+    const auto& names = uplink.streams;
+    if (std::find(names.begin(), names.end(), stream.name) != names.end()) {
+      options.uplinks.push_back(uplink.name);
+    }
+  }
+  return options;
+}
+
+}  // namespace
+
+core::Result<void> Agent::open_spill() {
+  SPILLWAY_CHECKED(place_.check_mounted());
+  SPILLWAY_CHECKED(env_.make_directories(facts_.spill_dir));
+  SPILLWAY_CHECKED(probe_disk());
+  SPILLWAY_TRY(gateway, claim_gateway());
+  facts_.gateway = gateway;
+  if (auto opened = open_streams(); !opened) {
+    streams_.clear();
+    return opened;
+  }
+  start_drain();
+  place_.settle();
+  ledger_.place = place_.facts();
+  ledger_.waiting_for.clear();
+  ledger_.read_only = false;
+  failing_since_ns_.clear();
+  look_at_spill_ns_ = env_.boottime_ns() + kLookNs;
+  spdlog::info("gateway {} ({}) drains {} into {}", facts_.gateway_name, facts_.gateway.id.text(),
+               facts_.queue_dir, facts_.spill_dir);
+  return {};
+}
+
+/// A disk that has failed is not believed before it has taken something: opening a spill may write
+/// nothing. A full one is none that failed.
+core::Result<void> Agent::probe_disk() {
+  if (ledger_.releases == 0 || !flash_) return {};
+  const auto stored = flash_store(env_.boottime_ns()).run();
+  return !stored && stored.error().code == core::ErrorCode::kFull ? core::Result<void>{} : stored;
+}
+
+/// A file that no longer says who the gateway is must not keep it from being one.
+core::Result<core::Gateway> Agent::claim_gateway() {
+  const auto claim = [this] {
+    return core::claim_gateway(env_, facts_.spill_dir, core::read_machine_id(), facts_.gateway);
+  };
+  auto claimed = claim();
+  if (claimed || claimed.error().code != core::ErrorCode::kCorrupt) return claimed;
+  const std::string path = facts_.spill_dir + "/gateway";
+  spdlog::error("{}; kept as {}.damaged, and this is a new gateway now", claimed.error().message,
+                path);
+  SPILLWAY_CHECKED(env_.rename(path, path + ".damaged"));
+  return claim();
+}
+
+core::Result<void> Agent::open_streams() {
+  for (const auto& stream : config_.streams) {
+    SPILLWAY_TRY(opened,
+                 core::Stream::open(env_, stream_options(config_, stream, facts_.gateway.id)));
+    const auto& recovery = opened->recovery();
+    spdlog::info("stream {}: offsets {}..{}, journal {}{}{}", stream.name, opened->oldest_offset(),
+                 opened->next_offset(), opened->journal().text(),
+                 recovery.reason.empty() ? "" : "; ", recovery.reason);
+    if (!recovery.set_aside.empty()) {
+      spdlog::error("stream {}: set aside as *.damaged: {}", stream.name, recovery.set_aside);
+    }
+    streams_.push_back(std::move(opened));
+  }
+  return {};
+}
+
+void Agent::start_drain() {
+  source_ = make_queue_lane_source(*queue_);
+  std::vector<StreamSetup> setups;
+  for (std::size_t i = 0; i < streams_.size(); ++i) {
+    setups.push_back(
+        {streams_[i].get(), config_.streams[i].topics, config_.streams[i].sync_interval_ns});
+  }
+  DrainOptions options;
+  options.lanes_per_user_max = config_.gateway.lanes_per_user_max;
+  options.lane_bytes_per_user_max = config_.gateway.lane_bytes_per_user_max;
+  options.gather_ns_max = kGatherNsMax;
+  options.counters = ledger_.drained;
+  options.boot_id = facts_.boot_id;
+  options.log = log_event;
+  options.env = &env_;
+  options.guard_path = facts_.queue_dir + "/at-work";
+  drain_ = std::make_unique<Drain>(*source_, std::move(setups), std::move(options));
+  worker_ = std::make_unique<Worker>(streams_.size() * kOrdersPerStreamMax + kFlashStoresMax);
+  flash_store_is_out_ = false;
+  if (flash_) return;  // it goes on counting, whatever card is in place
+  const auto stored =
+      core::env::read_file(env_, facts_.spill_dir + "/" + kFlashName, kFlashFileBytesMax);
+  const std::string text =
+      stored ? std::string(reinterpret_cast<const char*>(stored->data()), stored->size()) : "";
+  flash_ = std::make_unique<FlashMeter>(text, facts_.boot_id, read_flash_counters(facts_.spill_dir),
+                                        env_.boottime_ns());
+}
+
+void Agent::wait_for_spill(const core::Error& error) {
+  if (ledger_.waiting_for != error.message) {
+    spdlog::error("no spill: {}; until there is one, records stay in their lanes", error.message);
+  }
+  ledger_.waiting_for = error.message;
+  ledger_.read_only = error.code == core::ErrorCode::kReadOnly;
+  look_at_spill_ns_ = env_.boottime_ns() + kLookNs;
+}
+
+void Agent::try_spill() {
+  if (const auto opened = open_spill(); !opened) {
+    ++ledger_.open_failures;
+    wait_for_spill(opened.error());
+  }
+  write_status();
+}
+
+void Agent::release_spill(const core::Error& why) {
+  ++ledger_.releases;
+  ledger_.close(streams_, *drain_);
+  // The worker first: it waits for the order under way. What a sync says now is asked of nobody.
+  worker_.reset();
+  drain_.reset();
+  source_.reset();
+  streams_.clear();
+  wait_for_spill(why);
+  look_at_spill_ns_ = 0;  // what stands there now is opened at once
+}
+
+void Agent::watch_spill(std::uint64_t now_ns) {
+  notifier_.alive(now_ns);
+  if (now_ns < look_at_spill_ns_) return;
+  look_at_spill_ns_ = now_ns + kLookNs;
+  ledger_.place = place_.facts();
+  if (!drains()) return try_spill();
+  if (const auto checked = check_spill(now_ns); !checked) release_spill(checked.error());
+}
+
+core::Result<void> Agent::check_spill(std::uint64_t now_ns) {
+  for (std::size_t i = 0; i < streams_.size(); ++i) {
+    SPILLWAY_CHECKED(streams_[i]->check_ground());
+    const auto& name = streams_[i]->options().name;
+    if (!drain_->stream_failed(i)) {
+      failing_since_ns_.erase(name);
+      continue;
+    }
+    const std::uint64_t since = failing_since_ns_.try_emplace(name, now_ns).first->second;
+    if (now_ns - since < kFailingNsMax) continue;
+    const auto& failure = streams_[i]->faults().failure;
+    const bool read_only = streams_[i]->faults().read_only || drain_->trouble(i).read_only;
+    return core::fail(read_only ? core::ErrorCode::kReadOnly : core::ErrorCode::kIo,
+                      failure.empty() ? drain_->trouble(i).error : failure);
+  }
+  return {};
+}
+
+}  // namespace spillway::agent
