@@ -18,7 +18,6 @@ import shutil
 import signal
 import sqlite3
 import struct
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,9 +27,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "format_script"))
 import read_segments  # noqa: E402
 from harness import Daemon, World, random_source, wait_until  # noqa: E402
+from loop_disk import Disk, missing_means  # noqa: E402
 
 ARGUMENTS = None
-IMAGE_BYTES = 96 << 20
 PRODUCERS = 3
 POWER_SAFE, FLUSH_TIMEOUT_NS = 2, 50_000_000
 MEMORY_FIRST = 'placement = "memory-first"\nmemory_bytes = "1MiB"'
@@ -78,53 +77,6 @@ def produce(library, queue_dir, producer, incarnation, notes):
                 os.pwrite(file.fileno(), struct.pack("<Q", put), 8)
             else:
                 time.sleep(0.002)
-
-
-class Disk:
-    """An ext4 file system in a file, which can lose power."""
-
-    def __init__(self, folder, mount_point):
-        self.image = pathlib.Path(folder) / "disk.img"
-        self.mount_point = mount_point
-        self.mounted = False
-        with open(self.image, "wb") as file:
-            file.truncate(IMAGE_BYTES)
-        self.call("mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0", self.image)
-        mount_point.mkdir(exist_ok=True)
-        self.mount()
-
-    @staticmethod
-    def call(*command):
-        result = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=60, check=False)
-        if result.returncode != 0:
-            raise OSError(f"{' '.join(map(str, command))}: {result.stderr.strip()}")
-
-    def mount(self):
-        self.call("mount", "-o", "loop", self.image, self.mount_point)
-        self.mounted = True
-
-    def lose_power(self):
-        self.call("xfs_io", "-x", "-c", "shutdown", self.mount_point)
-
-    def unmount(self):
-        if self.mounted:
-            self.call("umount", self.mount_point)
-            self.mounted = False
-
-    def close(self):
-        with contextlib.suppress(OSError):
-            self.unmount()
-
-
-def missing_means():
-    if os.geteuid() != 0:
-        return "needs root, to mount a file system of its own"
-    for program in ("xfs_io", "mkfs.ext4", "mount", "umount"):
-        if shutil.which(program) is None:
-            return f"needs {program} (Debian: xfsprogs, e2fsprogs, mount)"
-    if not os.path.exists("/dev/loop-control"):
-        return "needs loop devices"
-    return ""
 
 
 def without_holes(stream, segments):
@@ -175,7 +127,7 @@ class PowerLoss(unittest.TestCase):
                            stream_keys=MEMORY_FIRST if ARGUMENTS.memory_first else "")  # fmt: skip
         self.addCleanup(self.world.close)
         try:
-            self.disk = Disk(folder.name, self.world.spill_dir)
+            self.disk = Disk(f"{folder.name}/disk.img", self.world.spill_dir)
         except OSError as error:
             self.skipTest(f"no loop-mounted ext4 here: {error}")
         self.addCleanup(self.disk.close)
