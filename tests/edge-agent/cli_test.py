@@ -12,7 +12,20 @@ import machine
 from machine import Machine, wait_for
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "system/format_script"))
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "system"))
+import exposition  # noqa: E402
 from newer_version import make_newer  # noqa: E402
+
+
+class Metrics(Machine):
+    def test_without_an_agent_they_say_that_it_is_down(self):
+        self.queue.mkdir(parents=True, exist_ok=True)
+        result = self.run_program("status", "--prometheus", "--config", self.config)
+        self.assertEqual(result.returncode, 1, result.stderr)
+        self.assertEqual({frozenset(): 0.0}, exposition.read(result.stdout)["spillway_agent_up"])
+
+    def test_they_are_one_form_of_two(self):
+        self.assertEqual(self.run_program("status", "--prometheus", "--json").returncode, 2)
 
 
 class RoundTrip(Machine):

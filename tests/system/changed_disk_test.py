@@ -61,6 +61,22 @@ class AtStart(FaultTest):
         self.wait_delivered()
         self.same_agent()
 
+    def test_a_supervisor_has_nothing_to_start_again(self):
+        world = self.open_world(mount=False)
+        world.spill_dir.rmdir()
+        world.spill_dir.symlink_to(self.folder / "card" / "spill")
+        run = world.daemon("run", "spillway", "run", "--config", world.gateway_config).start()
+        self.addCleanup(run.kill)
+
+        def spill():
+            return ((world.status() or {}).get("agent") or {}).get("spill", {})
+
+        wait_until(lambda: spill().get("open_failures", 0) > 2, "some tries to open the spill")
+        self.assertNotIn("starts again", run.log_path.read_text())
+        (self.folder / "card" / "spill").mkdir(parents=True)
+        wait_until(lambda: spill().get("state") == "open", "the spill to be open")
+        self.assertEqual(0, run.stop(), run.log_tail())
+
     def test_full(self):
         """Not even a first start fits."""
         self.open_world(disk_bytes=16 << 20)
