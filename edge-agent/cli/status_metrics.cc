@@ -29,6 +29,8 @@ constexpr Field kStreamFields[] = {
     {"held_bytes",
      {"spillway_stream_held_bytes", kGauge, "Bytes of the spill files, the spare included."}},
     {"max_bytes", {"spillway_stream_max_bytes", kGauge, "The quota."}},
+    {"memory_bytes",
+     {"spillway_stream_memory_bytes", kGauge, "Bytes of the spill that stand in memory alone."}},
     {"gaps", {"spillway_stream_gaps", kGauge, "Entries of the gap table."}},
     {"dropped_records",
      {"spillway_stream_dropped_records_total", kCounter,
@@ -163,6 +165,30 @@ void add_truth(Exposition& out, std::string_view name, std::string_view help, co
   out.add({name, kGauge, help}, labels, std::uint64_t{truth ? 1U : 0U});
 }
 
+/// What a level is behind the one before it; `uplink`: which far end, for the level delivered.
+void add_level(Exposition& out, const json::value& lag, Labels labels, const std::string& uplink) {
+  if (!uplink.empty()) labels.emplace_back("uplink", uplink);
+  const auto* records = member(lag, "records");
+  if (records == nullptr || !records->is_number()) return;
+  out.add({"spillway_stream_lag_records", kGauge, "Records that have not reached the level."},
+          labels, number(lag, "records"));
+  out.add({"spillway_stream_lag_seconds", kGauge, "How old the oldest of them is."}, labels,
+          static_cast<double>(number(lag, "ms")) / 1000);
+}
+
+void add_lag(Exposition& out, const json::value& stream, const std::string& name) {
+  const auto* lag = member(stream, "lag");
+  if (lag == nullptr) return;
+  for (const char* level : {"process_safe", "power_safe"}) {
+    const auto* found = member(*lag, level);
+    if (found != nullptr) add_level(out, *found, {{"stream", name}, {"level", level}}, "");
+  }
+  for (const auto& delivered : list(*lag, "delivered")) {
+    add_level(out, delivered, {{"stream", name}, {"level", "delivered"}},
+              text(delivered, "uplink"));
+  }
+}
+
 void add_stream(Exposition& out, const json::value& stream) {
   const std::string name = text(stream, "name");
   const Labels labels{{"stream", name}};
@@ -173,6 +199,7 @@ void add_stream(Exposition& out, const json::value& stream) {
             "1 while the stream takes nothing, or calls nothing power-safe, because of its disk.",
             labels, state == "failed");
   add_fields(out, kStreamFields, stream, labels);
+  add_lag(out, stream, name);
   const auto* faults = member(stream, "faults");
   if (faults == nullptr) return;
   add_fields(out, kStreamFaultFields, *faults, labels);

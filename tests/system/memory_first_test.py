@@ -17,7 +17,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from check_delivery import broken_promises, check  # noqa: E402
 from harness import World, wait_until  # noqa: E402
-from power_loss_test import Disk, missing_means  # noqa: E402
+from loop_disk import Disk, missing_means  # noqa: E402
 
 ARGUMENTS = None
 SEGMENT_BYTES, MEMORY_BYTES = 256 << 10, 1 << 20
@@ -53,7 +53,7 @@ class MemoryFirst(unittest.TestCase):
         self.world = World(ARGUMENTS.bin, segment_bytes=SEGMENT_BYTES, max_bytes="32MiB", stream_keys=STREAM_KEYS)
         self.addCleanup(self.world.close)
         try:
-            self.disk = Disk(folder.name, self.world.spill_dir)
+            self.disk = Disk(f"{folder.name}/disk.img", self.world.spill_dir)
         except OSError as error:
             self.skipTest(f"no loop-mounted ext4 here: {error}")
         self.addCleanup(self.disk.close)
