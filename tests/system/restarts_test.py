@@ -27,6 +27,7 @@ RECORD_BYTES_MAX = 80
 MEMORY_KIB_MAX = 1000
 # A stream that is in use holds a segment more or less, depending on the instant.
 FILES_APART_MAX = 3
+DESCRIPTORS_APART_MAX = 3  # a connection that is just coming or going
 
 
 class Grown(Exception):
@@ -70,7 +71,7 @@ class Footprint:
             cached = later.inbox_kib - self.inbox_kib if name == "consumer" else 0
             if now[0] > memory + MEMORY_KIB_MAX + cached:
                 raise Grown(f"{name}: from {memory} KiB of memory to {now[0]}")
-            if now[1] > descriptors:
+            if now[1] > descriptors + DESCRIPTORS_APART_MAX:
                 raise Grown(f"{name}: from {descriptors} descriptors to {now[1]}")
             if now[2] > threads:
                 raise Grown(f"{name}: from {threads} threads to {now[2]}")
