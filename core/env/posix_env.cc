@@ -111,7 +111,7 @@ class PosixEnv final : public Env {
       struct stat status {};
       if (::fstatat(directory.get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
         if (errno == ENOENT) continue;  // gone since it was listed
-        return fail_errno(errno, "asking for the size of " + path + "/" + name);
+        return fail_errno(errno, "listing the sizes in " + path);
       }
       if (!S_ISREG(status.st_mode)) continue;
       files.push_back({std::move(name), static_cast<std::uint64_t>(status.st_size)});

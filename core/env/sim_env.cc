@@ -162,8 +162,9 @@ Result<std::vector<std::string>> SimEnv::list(const std::string& path) {
 Result<std::vector<SizedName>> SimEnv::list_sizes(const std::string& path) {
   SPILLWAY_TRY(names, list(path));
   std::vector<SizedName> files;
+  const std::string folder = normal(path) + "/";
   for (std::string& name : names) {
-    const SimInodePointer inode = state_->names.find(normal(path + "/" + name));
+    const SimInodePointer inode = state_->names.find(folder + name);
     if (inode) files.push_back({std::move(name), inode->size()});
   }
   return files;
