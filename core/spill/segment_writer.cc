@@ -40,9 +40,18 @@ bool SegmentWriter::fits(std::uint64_t stored_bytes) const {
   return !sealed_ && tail_ + block_bytes(stored_bytes) + kPageBytes <= info_.bytes;
 }
 
+bool SegmentWriter::stands(std::span<const std::byte> block) const {
+  std::vector<std::byte> there(block.size());
+  const auto got = file_->read(tail_, there);
+  return got && *got == block.size() && std::equal(block.begin(), block.end(), there.begin());
+}
+
 Result<void> SegmentWriter::write(const format::BlockHeader& header, BlockDraft& draft) {
   const auto block = draft.seal(header, flags_, info_.header.salt());
-  SPILLWAY_CHECKED(file_->write(tail_, block));
+  // What only lacks the zeros that stood there before is whole: a reader may have taken it, so its
+  // offset must not be given to another record.
+  auto written = file_->write(tail_, block);
+  if (!written && !stands(block)) return written;
   tail_ += round_up(block.size(), kBlockAlignment);
   return {};
 }

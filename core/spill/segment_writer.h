@@ -49,7 +49,8 @@ class SegmentWriter {
                                                                    std::uint64_t tail);
 
   [[nodiscard]] bool fits(std::uint64_t stored_bytes) const;
-  /// Writes what was staged as a block. After an error nothing was appended.
+  /// Writes what was staged as a block. After an error nothing was appended: a write that failed and
+  /// left a whole block behind is none.
   [[nodiscard]] Result<void> write(const format::BlockHeader& header, BlockDraft& draft);
   [[nodiscard]] Result<void> write_block(const format::BlockHeader& header,
                                          std::span<const std::byte> stored, BlockDraft& draft);
@@ -73,6 +74,8 @@ class SegmentWriter {
  private:
   SegmentWriter(SegmentInfo info, std::shared_ptr<env::File> file, std::uint64_t tail)
       : info_(std::move(info)), file_(std::move(file)), tail_(tail) {}
+
+  [[nodiscard]] bool stands(std::span<const std::byte> block) const;
 
   SegmentInfo info_;
   std::shared_ptr<env::File> file_;
