@@ -17,10 +17,10 @@ constexpr std::array<std::string_view, 7> kGatewayKeys{"name",
                                                        "lanes_per_user_max",
                                                        "lane_bytes_per_user_max",
                                                        "flash_endurance"};
-constexpr std::array<std::string_view, 10> kStreamKeys{
-    "name",      "topics",    "sync_interval", "segment_bytes", "max_bytes",
-    "when_full", "placement", "memory_bytes",  "memory_age",    "compress"};
-constexpr std::array<std::string_view, 3> kLaterStreamKeys{"max_age", "priority", "weight"};
+constexpr std::array<std::string_view, 11> kStreamKeys{
+    "name",    "topics",    "sync_interval", "segment_bytes", "max_bytes", "when_full",
+    "max_age", "placement", "memory_bytes",  "memory_age",    "compress"};
+constexpr std::array<std::string_view, 2> kLaterStreamKeys{"priority", "weight"};
 
 constexpr std::uint64_t kSegmentBytesMin = 64ULL << 10;
 constexpr std::uint64_t kSegmentBytesMax = 1ULL << 30;
@@ -30,6 +30,7 @@ constexpr std::uint64_t kMemorySegmentsMin = 2;
 constexpr std::uint64_t kMemorySegments = 4;  // where segment_bytes is not stated
 constexpr std::uint64_t kMemoryAgeMinNs = 1'000'000'000;
 constexpr std::uint64_t kNapMaxNs = 1'000'000'000;
+constexpr std::uint64_t kMaxAgeMinNs = 1'000'000'000;  // segments are looked at once a second
 constexpr std::size_t kNameBytesMax = 63;
 
 Result<void> check_sizes(const TableReader& reader, const StreamConfig& stream) {
@@ -71,6 +72,12 @@ Result<void> read_when_full(const TableReader& reader, StreamConfig& stream) {
   }
   stream.when_full = when_full == "drop-oldest" ? WhenFull::kDropOldest : WhenFull::kRejectNew;
   return {};
+}
+
+Result<void> read_max_age(const TableReader& reader, StreamConfig& stream) {
+  SPILLWAY_CHECKED(reader.read_duration("max_age", stream.max_age_ns));
+  if (stream.max_age_ns == 0 || stream.max_age_ns >= kMaxAgeMinNs) return {};
+  return reader.complain("max_age", "max_age must be at least \"1s\", or \"0\" for none");
 }
 
 Result<void> read_compress(const TableReader& reader, StreamConfig& stream) {
@@ -166,6 +173,7 @@ Result<void> read_stream(const toml::table& table, Config& config) {
   SPILLWAY_CHECKED(reader.read_bytes("segment_bytes", stream.segment_bytes));
   SPILLWAY_CHECKED(reader.read_bytes("max_bytes", stream.max_bytes));
   SPILLWAY_CHECKED(read_when_full(reader, stream));
+  SPILLWAY_CHECKED(read_max_age(reader, stream));
   SPILLWAY_CHECKED(read_compress(reader, stream));
   SPILLWAY_CHECKED(read_placement(reader, stream));
   if (!is_valid_name(stream.name)) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <iterator>
 
 #include "core/spill/anchor.h"
@@ -144,6 +145,15 @@ Result<void> drop_newest_that_do_not_count(env::Env& env, const std::string& dir
   return {};
 }
 
+/// When the block was written, as far as it says.
+std::uint64_t boottime_of(const ScannedBlock& block) {
+  format::ClockReading reading;
+  if (block.kind() != format::BlockKind::clock) return block.header.anchor_boottime_ns();
+  if (block.stored.size() != sizeof(reading)) return 0;
+  std::memcpy(&reading, block.stored.data(), sizeof(reading));
+  return reading.boottime_ns();
+}
+
 /// Scans one segment into the lanes; true if it holds a data block.
 Result<bool> scan_segment(env::Env& env, FoundStream& found, std::size_t index) {
   const SegmentInfo& info = found.segments[index];
@@ -162,6 +172,9 @@ Result<bool> scan_segment(env::Env& env, FoundStream& found, std::size_t index) 
       dictionaries.emplace_back(block->stored.begin(), block->stored.end());
     }
     any_data = any_data || block->kind() == format::BlockKind::data;
+    if (index + 1 == found.segments.size()) {
+      found.last_boottime_ns = std::max(found.last_boottime_ns, boottime_of(*block));
+    }
     ++found.blocks_scanned;
   }
   // Earlier segments are scanned later.

@@ -64,13 +64,22 @@ Result<void> StreamImpl::declare_lane(const format::LaneIdentity& identity, std:
                                       " of them; raise segment_bytes");
   }
   if (!known) make_head_room(block_bytes(kStored));
-  // Room first: a roll declares every lane that is in the table, with what the table says.
-  SPILLWAY_CHECKED(make_room(kStored));
   LanePosition declared;
   declared.identity = identity;
   declared.lane_end = lane_end;
   declared.rejected = rejected;
   declared.closed = closed;
+  if (reserve_is_used_) {
+    // What a lane's end says must stand in the spill, for then the lane goes.
+    if (closed) SPILLWAY_CHECKED(leave_reserve());
+    if (reserve_is_used_) {
+      lanes_.declare(identity) = declared;
+      head_is_owed_ = true;
+      return {};
+    }
+  }
+  // Room first: a roll declares every lane that is in the table, with what the table says.
+  SPILLWAY_CHECKED(make_room(kStored));
   SPILLWAY_CHECKED(write_lane(*active_, declared, next_offset_));
   lanes_.declare(identity) = declared;
   return {};
@@ -107,9 +116,13 @@ Result<void> StreamImpl::add_schema(std::uint64_t fingerprint, std::span<const s
                     " lanes in the head of a segment of " + std::to_string(options_.segment_bytes) +
                     " bytes; raise segment_bytes");
   }
-  // Room first: a roll forgets the schemas that no lane names.
-  SPILLWAY_CHECKED(make_room(bfbs.size()));
-  SPILLWAY_CHECKED(write_schema(*active_, bfbs, next_offset_));
+  if (reserve_is_used_) {
+    head_is_owed_ = true;
+  } else {
+    // Room first: a roll forgets the schemas that no lane names.
+    SPILLWAY_CHECKED(make_room(bfbs.size()));
+    SPILLWAY_CHECKED(write_schema(*active_, bfbs, next_offset_));
+  }
   schemas_.add(fingerprint, bfbs);
   return {};
 }
@@ -120,6 +133,10 @@ Result<void> StreamImpl::write_schema(SegmentWriter& segment, std::span<const st
 }
 
 Result<void> StreamImpl::append_clock() {
+  if (reserve_is_used_) {
+    head_is_owed_ = true;
+    return {};
+  }
   SPILLWAY_CHECKED(make_room(sizeof(format::ClockReading)));
   return write_clock(*active_, next_offset_);
 }
@@ -135,6 +152,7 @@ Result<Appended> StreamImpl::append(const FrameRun& run) {
     return fail(ErrorCode::kInvalidArgument,
                 what() + "a run from a lane that was not declared: declare it first");
   }
+  if (reserve_is_used_) SPILLWAY_CHECKED(leave_reserve());
   if (compressor_ != nullptr && !run.pressed && compresses() &&
       Compressor::takes(run.frames.size())) {
     return append_compressed(run, *lane);
@@ -158,6 +176,7 @@ Result<Appended> StreamImpl::publish(const FrameRun& run, LanePosition& lane,
   totals_.raw_bytes += run.frames.size();
   totals_.stored_bytes += draft_.staged_bytes();
   lane.lane_end = run.lane_end;
+  age_.note(next_offset_, run.anchor_boottime_ns);
   const std::uint64_t first = next_offset_;
   next_offset_ += header.count();
   control_->set_next(next_offset_);

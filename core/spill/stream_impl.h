@@ -5,6 +5,7 @@
 //   stream_roll.cc       the next segment: its file, its header, its first blocks; the spare
 //   stream_sync.cc       group commit; what happens after a sync that failed
 //   stream_retention.cc  quota and cursors
+//   stream_limits.cc     age and reserve; how far the levels lag
 //   stream_placement.cc  memory and disk: where the next segment goes, and the moves
 // Private to core/spill; the drain thread only.
 #pragma once
@@ -21,6 +22,7 @@
 #include "core/spill/recovery.h"
 #include "core/spill/schema_table.h"
 #include "core/spill/segment_writer.h"
+#include "core/spill/stream_age.h"
 #include "spillway/core/cursor.h"
 #include "spillway/core/stream.h"
 
@@ -65,6 +67,8 @@ class StreamImpl final : public Stream {
   std::uint64_t next_offset() const override { return next_offset_; }
   std::uint64_t durable_offset() const override;
   std::uint64_t held_bytes() const override;
+  std::uint64_t age_ns(std::uint64_t offset) override;
+  Result<std::uint64_t> delivered_offset(const std::string& uplink) override;
   const Uuid& journal() const override { return journal_.id; }
   const Recovery& recovery() const override { return recovery_; }
   const GapTable& gaps() const override { return *gaps_; }
@@ -80,6 +84,9 @@ class StreamImpl final : public Stream {
     kCold,  // recycled, and perhaps no longer in memory: to be warmed, but good as it is
     kReady,
   };
+
+  /// What room is wanted for: records must leave the reserve alone (invariant 10 of Stream).
+  enum class Use : std::uint8_t { kRecords, kBeginning };
 
   struct Journal {
     Uuid id;
@@ -119,6 +126,7 @@ class StreamImpl final : public Stream {
   Result<void> renew_control();
   Result<void> sync_last_segments();
   Result<void> gather_unsynced(std::uint64_t durable);
+  void start_age(const FoundStream& found);
   void publish_all();
 
   // stream_append.cc
@@ -153,7 +161,7 @@ class StreamImpl final : public Stream {
   [[nodiscard]] std::uint64_t head_bytes_max() const { return options_.segment_bytes / 2; }
   Result<void> roll();
   Result<void> roll_into(const std::string& path);
-  Result<std::string> prepare_file(std::uint64_t bytes, bool in_memory);
+  Result<std::string> prepare_file(std::uint64_t bytes, bool in_memory, Use use = Use::kRecords);
   Result<void> discard_spare();
   void note_disk_full(bool full);
   format::SegmentHeader make_header(std::uint64_t base_offset, std::uint64_t bytes, bool recycled);
@@ -164,8 +172,8 @@ class StreamImpl final : public Stream {
   Result<void> name_segment_safely(SegmentInfo& info);
   Result<void> write_head(SegmentWriter& segment, std::uint64_t base_offset);
   Result<void> write_departed(SegmentWriter& segment, std::uint64_t base_offset);
-  Result<void> begin_segment(const SegmentInfo& info, bool name_is_safe);
-  Result<void> begin_named_segment(const SegmentInfo& info, bool name_is_safe);
+  Result<void> begin_segment(const SegmentInfo& info);
+  Result<void> begin_named_segment(const SegmentInfo& info);
   Result<void> begin_journal_segment(const std::string& path, JournalReason reason);
   void adopt(std::shared_ptr<SegmentWriter> segment);
 
@@ -180,13 +188,22 @@ class StreamImpl final : public Stream {
   void note_durable();
 
   // stream_retention.cc
-  Result<void> make_disk_room(std::uint64_t bytes, bool in_memory);
+  Result<void> make_disk_room(std::uint64_t bytes, bool in_memory, Use use);
   Result<void> free_acknowledged();
-  Result<void> drop_oldest();
+  Result<void> drop_oldest(format::GapReason reason);
   [[nodiscard]] bool oldest_is_moving() const {
     return move_ && *move_ == segments_.front().sequence;
   }
   Result<void> remove_oldest();
+  Result<void> enforce_age();
+  Result<void> roll_by_age();
+  Result<bool> oldest_is_aged();
+  [[nodiscard]] bool waits_for_sync(const SegmentInfo& info) const;
+  [[nodiscard]] std::uint64_t segment_bytes_held() const;
+  [[nodiscard]] bool keeps_reserve(std::uint64_t bytes) const;
+  Result<void> leave_reserve();
+  void note_reserve() { reserve_is_used_ = !keeps_reserve(0); }
+  [[nodiscard]] Error full() const;
   Result<bool> is_acknowledged(const std::string& uplink, std::size_t index);
   [[nodiscard]] bool may_drop_oldest() const;
   [[nodiscard]] bool may_recycle(const SegmentInfo& info) const;
@@ -201,7 +218,7 @@ class StreamImpl final : public Stream {
   Result<void> retire_memory();
   Result<void> settle_memory();
   Result<void> settle_placement(bool goes_on);
-  Result<std::string> prepare_next();
+  Result<std::string> prepare_next(Use use = Use::kRecords);
   Result<void> leave_memory();
   Result<void> return_to_memory();
   Result<void> keep_placement();
@@ -257,6 +274,9 @@ class StreamImpl final : public Stream {
   std::optional<std::uint64_t> anchor_offset_;  // of the anchor that stands on the disk
   std::optional<BacklogAge> backlog_;
   Journal journal_;
+  StreamAge age_;
+  bool reserve_is_used_ = false;  // and so nothing is written into the active segment ...
+  bool head_is_owed_ = false;     // ... which lacks what was declared meanwhile
   std::uint64_t next_offset_ = 0;
   std::uint64_t next_sequence_ = 0;
   std::unique_ptr<Compressor> compressor_;  // none if the stream never compresses

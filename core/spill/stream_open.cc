@@ -101,6 +101,7 @@ Result<void> StreamImpl::start() {
   recovery_.reason = decision.reason;
   recovery_.set_aside = found.damage;
   start_codec(found);
+  start_age(found);
   if (lanes_head_bytes() > head_bytes_max()) {
     return fail(ErrorCode::kInvalidArgument,
                 what() + std::to_string(lanes_.all().size()) +
@@ -110,8 +111,17 @@ Result<void> StreamImpl::start() {
   make_head_room(0);
   if (found.anchor) anchor_offset_ = found.anchor->base_offset();
   SPILLWAY_CHECKED(decision.goes_on ? go_on(found, decision) : begin_new_journal(found, decision));
+  note_reserve();
   publish_all();
   return settle_placement(decision.goes_on);
+}
+
+void StreamImpl::start_age(const FoundStream& found) {
+  if (segments_.empty()) {
+    age_.begin(env_.boottime_ns());
+  } else {
+    age_.resume(segments_.back().header, found.last_boottime_ns, env_.boot_id());
+  }
 }
 
 /// The writer before was killed or has closed, within this boot: its pages are still there.
@@ -214,7 +224,8 @@ Result<void> StreamImpl::begin_new_journal(const FoundStream& found,
           {found.next_offset, next_offset_, format::GapReason::damage, env_.utc_ns()}));
     }
   }
-  SPILLWAY_TRY(path, to_disk_ ? prepare_file(options_.segment_bytes, false) : prepare_next());
+  SPILLWAY_TRY(path, to_disk_ ? prepare_file(options_.segment_bytes, false, Use::kBeginning)
+                              : prepare_next(Use::kBeginning));
   SPILLWAY_CHECKED(begin_journal_segment(path, decision.why));
   return page_->found() ? renew_control() : Result<void>{};
 }

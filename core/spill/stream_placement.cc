@@ -201,12 +201,12 @@ Result<void> StreamImpl::settle_memory() {
 // --- where the next segment goes ---
 
 /// The file of the next segment, in memory or on the disk.
-Result<std::string> StreamImpl::prepare_next() {
+Result<std::string> StreamImpl::prepare_next(Use use) {
   const std::uint64_t bytes = options_.segment_bytes;
   if (!to_disk_) {
     static_cast<void>(free_acknowledged());  // collect() tells of its errors
     if (memory_bytes() + bytes <= options_.memory_bytes) {
-      auto path = prepare_file(bytes, true);
+      auto path = prepare_file(bytes, true, use);
       if (path) return path;  // otherwise memory is full
     }
     to_disk_ = true;
@@ -215,12 +215,12 @@ Result<std::string> StreamImpl::prepare_next() {
   if (active_ && !is_active_in_memory() && first_in_memory() != nullptr) {
     return fail(ErrorCode::kBusy, what() + "a whole segment waits until those in memory are moved");
   }
-  auto path = prepare_file(bytes, false);
+  auto path = prepare_file(bytes, false, use);
   const bool stays =
       memory_first() && memory_bytes() + bytes <= kMemoryFactorMax * options_.memory_bytes;
   if (path || !stays || path.error().code == ErrorCode::kBusy) return path;
   // The disk takes nothing: what memory has room for is not lost.
-  auto rather = prepare_file(bytes, true);
+  auto rather = prepare_file(bytes, true, use);
   return rather ? rather : path;
 }
 
@@ -233,7 +233,8 @@ Result<void> StreamImpl::leave_memory() {
   SPILLWAY_CHECKED(sync_earlier_segments());
   if (!is_active_in_memory()) return {};  // a sync failed, and all was written again
   leave_retry_at_ns_ = now_ns + kRetryNs;
-  SPILLWAY_TRY(path, prepare_file(options_.segment_bytes, false));
+  // Into the reserve, if need be: what is in memory must not stay there for want of room.
+  SPILLWAY_TRY(path, prepare_file(options_.segment_bytes, false, Use::kBeginning));
   SPILLWAY_CHECKED(roll_into(path));
   leave_retry_at_ns_ = 0;
   return {};
@@ -338,7 +339,7 @@ Result<void> StreamImpl::finish_move(const MoveOrder& order, const Result<void>&
     move_retry_at_ns_ = env_.boottime_ns() + kRetryNs;
     const bool makes_room = outcome.error().code == ErrorCode::kFull && may_drop_oldest() &&
                             !segments_.front().in_memory;
-    if (makes_room) SPILLWAY_CHECKED(drop_oldest());
+    if (makes_room) SPILLWAY_CHECKED(drop_oldest(format::GapReason::quota));
     return fail(outcome.error().code, what() + "its records stay in memory, not power-safe, for " +
                                           "they cannot be moved to the disk: " +
                                           outcome.error().message + "; it is tried once a second");
@@ -369,6 +370,7 @@ void StreamImpl::forget_overridden_memory() {
     static_cast<void>(env_.remove(info.path));
     segments_.erase(segments_.begin() + static_cast<std::ptrdiff_t>(index));
   }
+  note_reserve();
 }
 
 }  // namespace spillway::core

@@ -18,9 +18,7 @@ std::uint64_t StreamImpl::durable_offset() const {
 }
 
 std::uint64_t StreamImpl::held_bytes() const {
-  std::uint64_t bytes = spare_ == Spare::kNone ? 0 : options_.segment_bytes;
-  for (const SegmentInfo& info : segments_) bytes += info.bytes;
-  return bytes;
+  return segment_bytes_held() + (spare_ == Spare::kNone ? 0 : options_.segment_bytes);
 }
 
 bool StreamImpl::may_drop_oldest() const {
@@ -28,35 +26,32 @@ bool StreamImpl::may_drop_oldest() const {
 }
 
 /// Brings the total below the quota, so that `bytes` more are within it; or makes a spare of them.
-Result<void> StreamImpl::make_disk_room(std::uint64_t bytes, bool in_memory) {
-  const auto has_room = [this, bytes, in_memory] {
-    return has_spare(bytes, in_memory) || held_bytes() + bytes <= options_.max_bytes;
+Result<void> StreamImpl::make_disk_room(std::uint64_t bytes, bool in_memory, Use use) {
+  const auto has_room = [this, bytes, in_memory, use] {
+    const bool within = has_spare(bytes, in_memory) || held_bytes() + bytes <= options_.max_bytes;
+    return within && (use == Use::kBeginning || keeps_reserve(bytes));
   };
   if (has_room()) return {};
   SPILLWAY_CHECKED(free_acknowledged());
   while (!has_room()) {
-    if (has_spare()) {
+    if (has_spare() && !has_spare(bytes, in_memory)) {
       SPILLWAY_CHECKED(discard_spare());
       continue;
     }
     if (oldest_is_moving()) {
       return fail(ErrorCode::kBusy, what() + "its oldest segment is just being moved to the disk");
     }
-    if (!may_drop_oldest()) {
-      return fail(ErrorCode::kFull, what() + "its " + std::to_string(options_.max_bytes) +
-                                        " bytes (max_bytes) are in use and nothing may be dropped: "
-                                        "wait for the uplink, or raise max_bytes");
-    }
-    SPILLWAY_CHECKED(drop_oldest());
+    if (!may_drop_oldest()) return tl::unexpected(full());
+    SPILLWAY_CHECKED(drop_oldest(format::GapReason::quota));
   }
   return {};
 }
 
-Result<void> StreamImpl::drop_oldest() {
+Result<void> StreamImpl::drop_oldest(format::GapReason reason) {
   const std::uint64_t first = segments_[0].base_offset;
   const std::uint64_t next = std::min(end_limit(segments_, 0), next_offset_);
   if (first < next) {
-    SPILLWAY_CHECKED(gaps_->record({first, next, format::GapReason::quota, env_.utc_ns()}));
+    SPILLWAY_CHECKED(gaps_->record({first, next, reason, env_.utc_ns()}));
   }
   return remove_oldest();
 }
@@ -64,11 +59,8 @@ Result<void> StreamImpl::drop_oldest() {
 /// A segment that nobody needs any more may become the next one: its disk space is written already.
 /// What a sync still waits for may have to be written again from memory, so it must stay as it is.
 bool StreamImpl::may_recycle(const SegmentInfo& info) const {
-  const auto is_it = [&info](const Unsynced& part) {
-    return part.segment->info().sequence == info.sequence;
-  };
   return spare_ == Spare::kNone && info.bytes == options_.segment_bytes &&
-         info.in_memory != to_disk_ && std::none_of(unsynced_.begin(), unsynced_.end(), is_it);
+         info.in_memory != to_disk_ && !waits_for_sync(info);
 }
 
 Result<void> StreamImpl::remove_oldest() {
@@ -90,7 +82,9 @@ Result<void> StreamImpl::remove_oldest() {
     static_cast<void>(env_.remove(path_of(segment_file_name(oldest.sequence, oldest.base_offset))));
   }
   segments_.erase(segments_.begin());
+  note_reserve();
   control_->set_oldest(oldest_offset());
+  age_.forget_below(oldest_offset());
   // One by one: should a removal be undone by a power cut, no hole may stand behind what reappears.
   // And before a recycled file is written: nothing else may ever stand under its old name.
   SPILLWAY_CHECKED(env_.sync_directory(folder_of(path)));
@@ -124,6 +118,7 @@ Result<void> StreamImpl::collect() {
     if (auto rewritten = rewrite_unsynced(); !rewritten) return failed();
   }
   auto freed = free_acknowledged();
+  if (freed && options_.max_age_ns != 0) freed = enforce_age();
   auto kept = keep_placement();
   return freed ? kept : freed;
 }

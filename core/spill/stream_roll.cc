@@ -39,15 +39,15 @@ Result<void> StreamImpl::roll_into(const std::string& path) {
   SPILLWAY_TRY(info, write_header(path, next_offset_, options_.segment_bytes));
   if (!active_->sealed()) SPILLWAY_CHECKED(active_->write_seal(next_offset_, draft_));
   SPILLWAY_CHECKED(name_segment(info));
-  return begin_segment(info, false);
+  return begin_segment(info);
 }
 
 /// A file of this size, blank or recycled, its space reserved, within the quota.
-Result<std::string> StreamImpl::prepare_file(std::uint64_t bytes, bool in_memory) {
+Result<std::string> StreamImpl::prepare_file(std::uint64_t bytes, bool in_memory, Use use) {
   const std::string path = path_of(kRollName, in_memory);
   // One that stands in the other place is of no use.
   if (has_spare() && spare_in_memory_ != in_memory) SPILLWAY_CHECKED(discard_spare());
-  SPILLWAY_CHECKED(make_disk_room(bytes, in_memory));
+  SPILLWAY_CHECKED(make_disk_room(bytes, in_memory, use));
   while (!has_spare(bytes, in_memory)) {
     auto made = make_blank_segment(env_, path, bytes);
     if (!in_memory) note_disk_full(!made && made.error().code == ErrorCode::kFull);
@@ -56,7 +56,7 @@ Result<std::string> StreamImpl::prepare_file(std::uint64_t bytes, bool in_memory
     if (has_spare()) {
       SPILLWAY_CHECKED(discard_spare());
     } else if (may_drop_oldest() && segments_.front().in_memory == in_memory) {
-      SPILLWAY_CHECKED(drop_oldest());
+      SPILLWAY_CHECKED(drop_oldest(format::GapReason::quota));
     } else {
       return tl::unexpected(std::move(made).error());
     }
@@ -92,6 +92,7 @@ format::SegmentHeader StreamImpl::make_header(std::uint64_t base_offset, std::ui
   set_uuid(*header.mutable_gateway(), options_.gateway);
   set_uuid(*header.mutable_boot_id(), env_.boot_id());
   header.mutate_created_boottime_ns(env_.boottime_ns());
+  header.mutate_elapsed_ns(age_.at(header.created_boottime_ns()));
   std::memcpy(header.mutable_stream()->data(), options_.name.data(),
               std::min<std::size_t>(options_.name.size(), header.stream()->size()));
   header.mutate_recycled(recycled ? 1 : 0);
@@ -161,37 +162,45 @@ Result<void> StreamImpl::write_departed(SegmentWriter& segment, std::uint64_t ba
   return {};
 }
 
-Result<void> StreamImpl::begin_segment(const SegmentInfo& info, bool name_is_safe) {
-  auto begun = begin_named_segment(info, name_is_safe);
+Result<void> StreamImpl::begin_segment(const SegmentInfo& info) {
+  auto begun = begin_named_segment(info);
   // It has its name, but nothing will ever stand in it: if it cannot be removed now, it is freed with
   // the others.
   if (!begun && !env_.remove(info.path)) segments_.push_back(info);
   return begun;
 }
 
-Result<void> StreamImpl::begin_named_segment(const SegmentInfo& info, bool name_is_safe) {
+Result<void> StreamImpl::begin_named_segment(const SegmentInfo& info) {
   SPILLWAY_TRY(segment, SegmentWriter::open(env_, info, kSegmentHeaderBytes));
-  if (unsynced_.empty()) segment->note_earlier_segments_safe();
   const std::uint64_t begin = segment->tail();
   SPILLWAY_CHECKED(write_head(*segment, info.base_offset));
   // What stood in memory alone waits for its move, and for no sync.
   const bool from_memory = unsynced_.size() == 1 && unsynced_.front().segment->info().in_memory;
   if (from_memory) unsynced_.clear();
-  unsynced_.push_back({segment, begin, info.base_offset, name_is_safe});
+  unsynced_.push_back({segment, begin, info.base_offset, false});
   adopt(std::move(segment));
   if (from_memory) note_durable();
   return {};
 }
 
 /// A journal's first segment: it is power-safe before anything can be shipped under the journal, or
-/// its number might be given a second time.
+/// its number might be given a second time. So is its head: a segment into which no record comes is
+/// then always known for one.
 Result<void> StreamImpl::begin_journal_segment(const std::string& path, JournalReason reason) {
   SPILLWAY_TRY(info, write_header(path, journal_.first_offset, options_.segment_bytes));
-  SPILLWAY_TRY(file, env_.open(path, env::OpenMode::kReadWrite));
-  SPILLWAY_CHECKED(file->sync_data());
+  SPILLWAY_TRY(draft, SegmentWriter::open(env_, info, kSegmentHeaderBytes));
+  draft->note_earlier_segments_safe();
+  SPILLWAY_CHECKED(write_head(*draft, info.base_offset));
+  SPILLWAY_CHECKED(draft->file()->sync_data());
   SPILLWAY_CHECKED(name_segment_safely(info));
-  unsynced_.clear();
-  SPILLWAY_CHECKED(begin_segment(info, true));
+  auto segment = SegmentWriter::open(env_, info, round_up(draft->tail(), kPageBytes));
+  if (!segment) {
+    if (!env_.remove(info.path)) segments_.push_back(info);
+    return tl::unexpected(std::move(segment).error());
+  }
+  adopt(std::move(*segment));
+  active_->note_earlier_segments_safe();
+  unsynced_.assign(1, {active_, active_->tail(), info.base_offset, true});
   ++faults_.journals[static_cast<std::size_t>(reason)];
   note_durable();
   return {};
@@ -200,6 +209,8 @@ Result<void> StreamImpl::begin_journal_segment(const std::string& path, JournalR
 void StreamImpl::adopt(std::shared_ptr<SegmentWriter> segment) {
   active_ = std::move(segment);
   segments_.push_back(active_->info());
+  note_reserve();
+  head_is_owed_ = false;
   moving_ = moving_ || (to_disk_ && is_active_in_memory());
   control_->set_newest_segment(active_->info().sequence);
 }

@@ -34,6 +34,7 @@ void StreamImpl::note_durable() {
 std::optional<SyncPlan> StreamImpl::plan_sync() {
   const bool clean = unsynced_.size() == 1 && unsynced_.front().position == active_->tail();
   if (sync_ || clean || memory_comes_first() || !faults_.failure.empty()) return std::nullopt;
+  age_.expect();
   if (is_active_in_memory()) {
     const Unsynced& last = unsynced_.back();
     sync_ = SyncUnderWay{++sync_generation_, active_, last.position, last.offset};
@@ -109,7 +110,7 @@ Result<void> StreamImpl::rewrite_unsynced() {
   for (const Unsynced& part : unsynced_) bytes += part.segment->tail() - part.position;
   bytes += block_bytes(run_bytes_max());
   bytes = std::max(options_.segment_bytes, round_up(bytes, kPageBytes));
-  SPILLWAY_TRY(path, prepare_file(bytes, false));
+  SPILLWAY_TRY(path, prepare_file(bytes, false, Use::kBeginning));
   SPILLWAY_TRY(copy, copy_unsynced(path, bytes));
   copy.segment->skip_to_next_page();
   SPILLWAY_CHECKED(copy.segment->file()->sync_data());
@@ -160,7 +161,7 @@ Result<StreamImpl::Rewritten> StreamImpl::copy_unsynced(const std::string& path,
 Result<void> StreamImpl::begin_after_loss(std::uint64_t lost_from) {
   SPILLWAY_CHECKED(
       gaps_->record({lost_from, next_offset_, format::GapReason::io_error, env_.utc_ns()}));
-  SPILLWAY_TRY(path, prepare_file(options_.segment_bytes, false));
+  SPILLWAY_TRY(path, prepare_file(options_.segment_bytes, false, Use::kBeginning));
   const Journal before = journal_;
   journal_ = {Uuid::from_random(env_.random_u64(), env_.random_u64()), before.sequence + 1,
               next_offset_};

@@ -8,6 +8,7 @@
 
 #include "edge-agent/cli/command.h"
 #include "edge-agent/cli/encoding.h"
+#include "edge-agent/cli/plan_units.h"
 
 namespace spillway::cli {
 namespace {
@@ -88,6 +89,7 @@ json::object describe(const core::Config& config) {
          {"sync_interval_ns", stream.sync_interval_ns},
          {"segment_bytes", stream.segment_bytes},
          {"max_bytes", stream.max_bytes},
+         {"max_age_ns", stream.max_age_ns},
          {"compress", core::name_of(stream.compress)},
          {"placement", core::name_of(stream.placement)},
          {"memory_bytes", stream.memory_bytes},
@@ -125,6 +127,10 @@ void print_text(const core::Config& config) {
     for (const auto& topic : stream.topics) std::cout << ' ' << topic;
     std::cout << "; up to " << bytes_text(stream.max_bytes) << ", then "
               << (stream.when_full == core::WhenFull::kRejectNew ? "reject-new" : "drop-oldest");
+    if (stream.max_age_ns != 0) {
+      std::cout << "; dropped when older than "
+                << duration_text(static_cast<double>(stream.max_age_ns) / 1e9);
+    }
     if (stream.placement == core::Placement::kMemoryFirst) {
       std::cout << "; memory-first: up to " << bytes_text(stream.memory_bytes) << " in memory";
     }

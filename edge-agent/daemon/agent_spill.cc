@@ -39,6 +39,7 @@ core::StreamOptions stream_options(const core::Config& config, const core::Strea
   options.segment_bytes = stream.segment_bytes;
   options.max_bytes = stream.max_bytes;
   options.when_full = stream.when_full;
+  options.max_age_ns = stream.max_age_ns;
   options.compress = stream.compress;
   options.placement = stream.placement;
   options.memory_directory = config.gateway.queue_dir + "/spill/" + stream.name;

@@ -26,6 +26,8 @@ void Drain::watch_wall_clock(const Now& now) {
 
 void Drain::keep_stream(std::size_t index, const Now& now, bool flush_waits) {
   auto& state = streams_[index];
+  // A segment that was ended for its age waits for a sync, too, though nothing was appended.
+  if (state.stream->sync_is_urgent()) state.commit.appended(now.boottime_ns);
   keep_place(index, flush_waits);
   plan_sync(index, now, flush_waits || state.stream->sync_is_urgent());
   if (now.boottime_ns >= state.spare_at_ns) {

@@ -146,7 +146,7 @@ TEST_F(StreamTest, RecordsThatRotWereProcessSafeBecomeAGapAndANewJournal) {
   stream_.reset();
   const std::string path = options_.directory + "/0000000000-00000000000000000000.spill";
   std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
-  file.seekp(4096 + 128 + 640 + 2 * 1088 + 100);  // inside the third record's block
+  file.seekp(2 * 4096 + 640 + 2 * 1088 + 100);  // inside the third record's block
   file.put('!');
   file.close();
   open();

@@ -31,6 +31,8 @@ GAPS = [("core_gap_table_test", "*"), *LIFE]
 CURSOR = [("core_cursor_test", "*"), *LIFE]
 ROT = [("core_bit_rot_test", "*NewestSegment*"), *LIFE]
 REPAIR = [("core_repair_test", "RepairPowerCut.*")]
+AGE = [("core_stream_age_test", "*")]
+RESERVE = [("core_reserve_test", "*")]
 PLACE = [("core_placement_test", "*")]
 
 CHECKED = "SPILLWAY_CHECKED(%s);"
@@ -61,10 +63,10 @@ MUTANTS = [
     ("failed_sync_is_asked_again", "a sync that failed is called done", LIFE, "stream_sync.cc",
      ("if (!outcome) return sync_failed(outcome.error());", "")),
     ("earlier_segments_vouched_for_too_early", "a block says that what is before is safe when it is not", LIFE,
-     "stream_roll.cc", ("if (unsynced_.empty()) segment->note", "segment->note")),
+     "stream_roll.cc", ("  const std::uint64_t begin = segment->tail();",
+                        "  segment->note_earlier_segments_safe();\n  const std::uint64_t begin = segment->tail();")),
     ("journal_segment_without_sync", "a journal's first segment is not synced", LIFE, "stream_roll.cc",
-     ("  SPILLWAY_TRY(file, env_.open(path, env::OpenMode::kReadWrite));\n  SPILLWAY_CHECKED(file->sync_data());\n"
-      "  SPILLWAY_CHECKED(name", "  SPILLWAY_CHECKED(name")),
+     without("draft->file()->sync_data()")),
     ("names_are_never_safe", "no segment's name is synced before it is used", LIFE, "stream_roll.cc",
      ("if (auto synced = env_.sync_directory(folder_of(info.path)); !synced) {", "if (Result<void> synced; !synced) {")),
     ("recovered_segments_are_not_synced", "what a killed writer left is called power-safe", LIFE, "stream_open.cc",
@@ -74,10 +76,21 @@ MUTANTS = [
     ("drop_without_a_gap", "a quota drop is in no table", LIFE, "stream_retention.cc",
      ("if (first < next) {", "if (false) {")),
     ("drop_before_its_gap", "the oldest segment goes before its gap is written down", LIFE, "stream_retention.cc",
-     ("  if (first < next) {\n    SPILLWAY_CHECKED(gaps_->record({first, next, format::GapReason::quota, env_.utc_ns()}));\n"
+     ("  if (first < next) {\n    SPILLWAY_CHECKED(gaps_->record({first, next, reason, env_.utc_ns()}));\n"
       "  }\n  return remove_oldest();",
-      "  SPILLWAY_CHECKED(remove_oldest());\n"
-      "  return gaps_->record({first, next, format::GapReason::quota, env_.utc_ns()});")),
+      "  SPILLWAY_CHECKED(remove_oldest());\n  return gaps_->record({first, next, reason, env_.utc_ns()});")),
+    ("aged_by_its_own_begin", "a segment's age is that of its oldest record", AGE, "stream_limits.cc",
+     ("  std::size_t next = 1;", "  std::size_t next = 0;")),
+    ("aged_while_it_waits_for_a_sync", "what is only in memory is dropped", AGE, "stream_limits.cc",
+     ("segments_.size() < 2 || waits_for_sync(segments_.front()) ||", "segments_.size() < 2 ||")),
+    ("a_trickle_never_ages", "a segment that is not full is never ended", AGE, "stream_limits.cc",
+     ("return wanted && quiet ? roll() : Result<void>{};", "return {};")),
+    ("each_boot_begins_anew", "what earlier boots prove of the age is forgotten", AGE, "stream_age.cc",
+     ("base_ns_ = at(last_boottime_ns);", "base_ns_ = last.elapsed_ns();")),
+    ("records_take_the_reserve", "a full reject-new stream has no room for a new journal", RESERVE, "stream_limits.cc",
+     ("return options_.when_full == WhenFull::kDropOldest ||", "return true ||")),
+    ("head_that_is_owed_is_forgotten", "records stand behind a lane that their segment does not declare", RESERVE,
+     "stream_append.cc", ("      head_is_owed_ = true;\n      return {};", "      return {};")),
     ("freed_names_are_not_synced", "a recycled file is written while its old name may come back", LIFE, "stream_retention.cc",
      without("env_.sync_directory(folder_of(path))")),
     ("acts_on_an_unsynced_cursor", "a segment goes by a cursor that a power cut takes back", LIFE, "stream_retention.cc",

@@ -1,5 +1,6 @@
 """quota_test.py --bin DIR [--seed S]: what a quota dropped or refused is accounted for to the last record, at both ends.
 
+max_age: the same, for what was dropped for its age.
 drop-oldest: rows of the inbox and ranges of its `gap` table together are every record that was enqueued, each once.
 reject-new: lanes fill, producers are told, the count of refusals arrives, and all goes on by itself when there is room.
 """
@@ -11,6 +12,7 @@ import pathlib
 import shutil
 import sqlite3
 import sys
+import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
@@ -29,6 +31,10 @@ class QuotaWorld(World):
         super()._write_configs(segment_bytes, max_bytes, sync_interval)
         text = self.gateway_config.read_text()
         self.gateway_config.write_text(text.replace("[[uplink]]", f'when_full = "{self.when_full}"\ncompress = "never"\n[[uplink]]'))
+
+
+class AgingWorld(QuotaWorld):
+    when_full = 'drop-oldest"\nmax_age = "4s'
 
 
 class RejectingWorld(QuotaWorld):
@@ -155,6 +161,24 @@ class DropOldest(Quota):
         print(f"seed {ARGUMENTS.seed}: {missing} of {total} dropped and accounted for", flush=True)
 
 
+class MaxAge(Quota):
+    def test_what_was_too_old_is_in_the_far_ends_gap_table(self):
+        world = self.open_world(AgingWorld)
+        self.finish(self.produce(0, 300))
+        self.lanes_empty()
+        began = time.monotonic()
+        self.assertEqual(0, self.stream()["oldest_offset"])
+        wait_until(lambda: self.stream()["oldest_offset"] == 300, "the drop")
+        self.assertGreater(time.monotonic() - began, 2, "it was dropped too young")
+        self.assertEqual(300, self.stream()["dropped_records"])
+        self.connect()
+        wait_until(lambda: world.inbox.exists() and world.acknowledged() == 300, "the gap's acknowledgement")
+        self.finish(self.produce(0, 200, incarnation=1))
+        wait_until(lambda: world.acknowledged() == 500, "the drain")
+        self.assertEqual(300, self.assert_every_offset_once(500, ["age"]))
+        self.assertEqual(200, sum(map(len, self.sequences().values())))
+
+
 class RejectNew(Quota):
     def fill(self):
         """More than quota and lane hold; the producer is told."""
@@ -193,6 +217,18 @@ class RejectNew(Quota):
         wait_until(lambda: world.acknowledged() == total + 500, "the records after it")
         wait_until(lambda: self.stream()["state"] == "ok", "the status to say so")
 
+    def starts_and_takes_nothing(self):
+        """One segment is kept in reserve for the new journal; records must not take it."""
+        world = self.world
+        world.wait_ready()
+        spilled = world.control()[0]
+        put = world.command("put", "late", "--queue-dir", world.queue_dir, "--level", "process-safe", "--timeout", "1",
+                            input="x\n")  # fmt: skip
+        self.assertEqual(1, put.returncode, put.stderr)
+        wait_until(lambda: self.stream()["state"] == "full", "the status to say full")
+        self.assertEqual(spilled, world.control()[0])
+        self.assertLessEqual(self.bytes_on_disk(), MAX_BYTES)
+
     def restarted_while_full(self, lose_queue):
         world = self.open_world(RejectingWorld)
         refused = self.fill()
@@ -200,8 +236,12 @@ class RejectNew(Quota):
         if lose_queue:
             # As at power loss: memory is gone. What the lanes held was never called safe.
             shutil.rmtree(world.queue_dir)
+        world.agent.start()
+        if lose_queue:
+            self.starts_and_takes_nothing()
         self.connect()
-        wait_until(self.drained_with_restarts, "the drain")
+        self.lanes_empty()
+        wait_until(lambda: world.acknowledged() == world.control()[0], "the drain")
         total = world.control()[0]
         if not lose_queue:
             self.assertEqual(4_000 - refused, total)
@@ -209,17 +249,6 @@ class RejectNew(Quota):
         wait_until(lambda: world.acknowledged() == total + 500, "the records after it")
         self.assertEqual(0, self.assert_every_offset_once(total + 500, []))
         self.sequences()
-
-    def drained_with_restarts(self):
-        """What a supervisor does: a new journal needs a segment's room, which only the uplink can make here."""
-        if not self.world.agent.alive():
-            self.world.agent.start()
-            return False
-        spilled = self.world.control()[0]
-        agent = (self.world.status() or {}).get("agent")
-        if not agent or agent["pid"] != self.world.agent.process.pid:
-            return False  # on its way, or about to say that there is no room
-        return self.world.acknowledged() == spilled > 0 and not self.world.live_lanes()
 
     def test_an_agent_killed_while_full_goes_on(self):
         self.restarted_while_full(lose_queue=False)

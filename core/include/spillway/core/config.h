@@ -40,6 +40,7 @@ struct StreamConfig {
   std::uint64_t segment_bytes = 8ULL << 20;
   std::uint64_t max_bytes = 256ULL << 20;
   WhenFull when_full = WhenFull::kDropOldest;
+  std::uint64_t max_age_ns = 0;  // records older than this are dropped; 0: never for their age
   Compress compress = Compress::kBacklog;
   Placement placement = Placement::kDisk;
   std::uint64_t memory_bytes = 16ULL << 20;

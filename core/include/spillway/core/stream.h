@@ -33,6 +33,10 @@
 //     synced under its name before its copy in memory goes, so that what the disk holds has no hole;
 //     one that was begun on the disk behind others in memory is not synced, and not called
 //     power-safe, before they are there. (core/spill/stream_placement.cc)
+// 10. A record is dropped for its age only when it is known to be older than max_age by BOOTTIME,
+//     summed over the boots (StreamAge); the wall clock has no say.
+// 11. A reject-new stream keeps one segment's room in reserve, which no record takes: a new journal
+//     can always begin, and drain what is held.
 #pragma once
 
 #include <array>
@@ -91,6 +95,7 @@ struct StreamOptions {
                                 << 20;  // multiple of 4096, at least 64 KiB, at most max_bytes / 4
   std::uint64_t max_bytes = 256ULL << 20;  // all segments, the spare included; at least 1 MiB
   WhenFull when_full = WhenFull::kDropOldest;
+  std::uint64_t max_age_ns = 0;  // records older than this are dropped, by BOOTTIME; 0: none is
   Compress compress = Compress::kNever;
   std::vector<std::string> uplinks;  // those whose cursors hold segments
   Placement placement = Placement::kDisk;
@@ -278,14 +283,21 @@ class Stream {
   /// Of `held_bytes`, those in memory.
   [[nodiscard]] virtual std::uint64_t memory_bytes() const = 0;
 
-  /// Frees segments that every configured uplink has acknowledged (its cursor is synced first), and
-  /// sees where the next ones belong. Cheap; call once a second.
+  /// Frees segments that every configured uplink has acknowledged (its cursor is synced first), drops
+  /// those that are older than max_age, and sees where the next ones belong. Cheap; call once a second.
+  /// May begin a segment: see sync_is_urgent.
   [[nodiscard]] virtual Result<void> collect() = 0;
 
   [[nodiscard]] virtual std::uint64_t oldest_offset() const = 0;
   [[nodiscard]] virtual std::uint64_t next_offset() const = 0;     // process-safe below
   [[nodiscard]] virtual std::uint64_t durable_offset() const = 0;  // power-safe below
   [[nodiscard]] virtual std::uint64_t held_bytes() const = 0;
+  /// How long ago the record of this offset was appended, by BOOTTIME: too much by at most the
+  /// sync interval, or a hundredth of what is held; too little by what passed while the machine was
+  /// off. 0 for one that is still to come.
+  [[nodiscard]] virtual std::uint64_t age_ns(std::uint64_t offset) = 0;
+  /// Up to here the uplink's far end has what is held, and what was dropped no longer counts.
+  [[nodiscard]] virtual Result<std::uint64_t> delivered_offset(const std::string& uplink) = 0;
   [[nodiscard]] virtual const Uuid& journal() const = 0;
   [[nodiscard]] virtual const Recovery& recovery() const = 0;
   [[nodiscard]] virtual const GapTable& gaps() const = 0;
