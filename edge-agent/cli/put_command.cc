@@ -3,6 +3,7 @@
 
 #include <boost/json.hpp>
 #include <chrono>
+#include <deque>
 #include <fstream>
 #include <iostream>
 #include <thread>
@@ -37,7 +38,20 @@ struct PutResult {
   std::uint64_t accepted = 0;
   std::uint64_t process_safe = 0;
   std::uint64_t power_safe = 0;
+  Level reached = Level::kAccepted;  // by all of them
 };
+
+const char* name_of(Level level) {
+  switch (level) {
+    case Level::kAccepted:
+      return "accepted";
+    case Level::kProcessSafe:
+      return "process-safe";
+    case Level::kPowerSafe:
+      return "power-safe";
+  }
+  return "unknown";
+}
 
 Clock::time_point deadline_of(const PutOptions& options) {
   return Clock::now() + std::chrono::duration_cast<Clock::duration>(
@@ -77,10 +91,14 @@ class Putter {
   int put(const Record& record);
   void pace();
   int flush();
+  void note_reached();
 
   const PutOptions& options_;
   Producer producer_;
   PutResult result_;
+  /// Behind each record that has not reached the level asked for; a level below it reaches first.
+  std::deque<std::uint64_t> ends_;
+  std::uint64_t process_safe_ends_ = 0;  // so many of them are process-safe
   Clock::time_point started_ = Clock::now();
 };
 
@@ -163,7 +181,27 @@ int Putter::put(const Record& record) {
     return report(exit_code_of(status), std::string("cannot commit: ") + status_text(status));
   }
   ++result_.accepted;
+  if (options_.level != Level::kAccepted) {
+    ends_.push_back(producer_.position());
+    note_reached();
+  }
   return kDone;
+}
+
+/// Counts the records by the level that each is known to have reached.
+void Putter::note_reached() {
+  const auto process = producer_.reached_position(Level::kProcessSafe);
+  while (process_safe_ends_ < ends_.size() &&
+         ends_[static_cast<std::size_t>(process_safe_ends_)] <= process) {
+    ++process_safe_ends_;
+    ++result_.process_safe;
+  }
+  const auto asked_for = producer_.reached_position(options_.level);
+  while (process_safe_ends_ > 0 && ends_.front() <= asked_for) {
+    ends_.pop_front();
+    --process_safe_ends_;
+    if (options_.level == Level::kPowerSafe) ++result_.power_safe;
+  }
 }
 
 void Putter::pace() {
@@ -176,15 +214,14 @@ void Putter::pace() {
 int Putter::flush() {
   if (options_.level == Level::kAccepted || result_.accepted == 0) return kDone;
   const auto status = producer_.flush_until(deadline_of(options_), options_.level);
-  if (status != Status::kOk) {
-    return report(exit_code_of(status),
-                  std::to_string(result_.accepted) + " records are accepted but not known to be " +
-                      (options_.level == Level::kPowerSafe ? "power-safe" : "process-safe") + ": " +
-                      status_text(status) + detail() + "; is an agent running? (spillway status)");
-  }
-  result_.process_safe = result_.accepted;
-  if (options_.level == Level::kPowerSafe) result_.power_safe = result_.accepted;
-  return kDone;
+  note_reached();
+  result_.reached = producer_.reached();
+  if (status == Status::kOk) return kDone;
+  return report(exit_code_of(status),
+                std::to_string(ends_.size()) + " of " + std::to_string(result_.accepted) +
+                    " accepted records are not known to be " + name_of(options_.level) +
+                    ", all are " + name_of(result_.reached) + ": " + status_text(status) +
+                    detail() + "; is an agent running? (spillway status)");
 }
 
 void print(const PutOptions& options, const PutResult& result) {
@@ -192,7 +229,8 @@ void print(const PutOptions& options, const PutResult& result) {
     const boost::json::object out{{"topic", options.topic},
                                   {"accepted", result.accepted},
                                   {"process_safe", result.process_safe},
-                                  {"power_safe", result.power_safe}};
+                                  {"power_safe", result.power_safe},
+                                  {"level", name_of(result.reached)}};
     std::cout << boost::json::serialize(out) << '\n';
     return;
   }

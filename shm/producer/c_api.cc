@@ -130,6 +130,11 @@ spillway_status spillway_producer_flush(spillway_producer* producer, spillway_le
       producer->producer.flush_until(deadline_after(timeout_ns), static_cast<Level>(level)));
 }
 
+spillway_level spillway_producer_reached(const spillway_producer* producer) {
+  if (producer == nullptr) return SPILLWAY_ACCEPTED;
+  return static_cast<spillway_level>(producer->producer.reached());
+}
+
 uint64_t spillway_producer_rejected(const spillway_producer* producer) {
   return producer == nullptr ? 0 : producer->producer.rejected();
 }

@@ -224,6 +224,21 @@ Status Producer::flush_until(TimePoint deadline, Level level) {
   return status;
 }
 
+std::uint64_t Producer::reached_position(Level level) const {
+  if (record_max_ == 0) return 0;
+  if (level == Level::kAccepted) return ring_.position();
+  const auto& word = level == Level::kPowerSafe ? lane_->agent.durable : lane_->agent.consumed;
+  // SYNC reached: as in flush_until.
+  return word.load(std::memory_order_acquire);
+}
+
+Level Producer::reached() const {
+  if (record_max_ == 0) return Level::kAccepted;
+  const std::uint64_t position = ring_.position();
+  if (reached_position(Level::kPowerSafe) >= position) return Level::kPowerSafe;
+  return reached_position(Level::kProcessSafe) >= position ? Level::kProcessSafe : Level::kAccepted;
+}
+
 void Producer::wait_for_agent(std::uint32_t event, TimePoint deadline) {
   if (bell_ == nullptr) attach_bell();
   // The agent may be asleep with this lane's records in it, or with a flush it has not seen.

@@ -35,7 +35,7 @@ class RoundTrip(Machine):
         self.assertEqual(put.returncode, 0, put.stderr)
         self.assertEqual(
             json.loads(put.stdout),
-            {"topic": "sensor/x", "accepted": 3, "process_safe": 3, "power_safe": 3},
+            {"topic": "sensor/x", "accepted": 3, "process_safe": 3, "power_safe": 3, "level": "power-safe"},
         )
         tail = self.run_program("tail", "all", "--config", self.config, "--json")
         self.assertEqual(tail.returncode, 0, tail.stderr)
@@ -325,8 +325,12 @@ class WrongInput(Machine):
         agent = self.start_agent()
         agent.kill()
         agent.wait()
-        result = self.put("t", ["1"], "--level", "process-safe", "--timeout", "0.2")
-        self.assert_one_line(result, 1, "not known to be process-safe")
+        result = self.put("t", ["1", "2"], "--level", "power-safe", "--timeout", "0.2", "--json")
+        self.assert_one_line(result, 1, "2 of 2 accepted records are not known to be power-safe, all are accepted")
+        self.assertEqual(
+            json.loads(result.stdout),
+            {"topic": "t", "accepted": 2, "process_safe": 0, "power_safe": 0, "level": "accepted"},
+        )
 
     def test_second_agent_is_refused(self):
         agent = self.start_agent()

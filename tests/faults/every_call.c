@@ -77,6 +77,9 @@ static int produce(const char* queue, const char* topic) {
     status = spillway_producer_flush(producer, SPILLWAY_POWER_SAFE, kPatience_ns);
   }
   if (status != SPILLWAY_OK) return complain("flush", status);
+  if (spillway_producer_reached(producer) != SPILLWAY_POWER_SAFE) {
+    return complain("the level reached", SPILLWAY_SYSTEM);
+  }
   spillway_producer_close(producer);
   spillway_producer_close(NULL);
   return 0;

@@ -115,11 +115,14 @@ TEST(CAbi, PutsClaimsFlushesAndExplains) {
   EXPECT_EQ(spillway_producer_commit(producer, 5), SPILLWAY_OK);
   EXPECT_EQ(spillway_producer_flush(producer, SPILLWAY_ACCEPTED, 0), SPILLWAY_OK);
   EXPECT_EQ(spillway_producer_flush(producer, SPILLWAY_PROCESS_SAFE, 0), SPILLWAY_TIMEOUT);
+  EXPECT_EQ(spillway_producer_reached(producer), SPILLWAY_ACCEPTED);
   const auto records = take_all(*reader);
   ASSERT_EQ(records.size(), 2U);
   EXPECT_EQ(std::memcmp(records[0].data(), "hello", 5), 0);
   EXPECT_EQ(std::memcmp(records[1].data(), "world", 5), 0);
   EXPECT_EQ(spillway_producer_flush(producer, SPILLWAY_PROCESS_SAFE, 0), SPILLWAY_OK);
+  EXPECT_EQ(spillway_producer_reached(producer), SPILLWAY_PROCESS_SAFE);
+  EXPECT_EQ(spillway_producer_reached(nullptr), SPILLWAY_ACCEPTED);
   EXPECT_EQ(spillway_producer_put(producer, room, 1U << 20), SPILLWAY_TOO_LARGE);
   EXPECT_EQ(spillway_producer_rejected(producer), 1U);
   const std::array<spillway_bytes, 3> several{{{"one", 3}, {"three", 5}, {nullptr, 7}}};

@@ -71,12 +71,17 @@ TEST_F(Waiting, ARestartedReaderWakesAFullLanesProducer) {
 
 TEST_F(Waiting, FlushAnswersForTheLevelAskedFor) {
   EXPECT_EQ(producer_.flush_until(in(0s), Level::kPowerSafe), Status::kOk);
+  EXPECT_EQ(producer_.reached(), Level::kPowerSafe) << "nothing was committed";
   ASSERT_EQ(producer_.put(make_record(0, 100)), Status::kOk);
   EXPECT_EQ(producer_.flush_until(in(0s), Level::kAccepted), Status::kOk);
-  EXPECT_EQ(producer_.flush_until(in(1ms), Level::kProcessSafe), Status::kTimeout);
+  EXPECT_EQ(producer_.flush_until(in(1ms), Level::kPowerSafe), Status::kTimeout);
+  EXPECT_EQ(producer_.reached(), Level::kAccepted) << "late, and this is what it has come to";
   take_all();
   EXPECT_EQ(producer_.flush_until(in(0s), Level::kProcessSafe), Status::kOk);
   EXPECT_EQ(producer_.flush_until(in(1ms), Level::kPowerSafe), Status::kTimeout);
+  EXPECT_EQ(producer_.reached(), Level::kProcessSafe);
+  EXPECT_EQ(producer_.reached_position(Level::kProcessSafe), producer_.position());
+  EXPECT_EQ(producer_.reached_position(Level::kPowerSafe), 0U);
   EXPECT_EQ(reader_->flush_wanted(), 0U);
   std::thread writer(
       [this] { EXPECT_EQ(producer_.flush_until(in(20s), Level::kPowerSafe), Status::kOk); });
@@ -87,6 +92,10 @@ TEST_F(Waiting, FlushAnswersForTheLevelAskedFor) {
   reader_->set_durable(reader_->flush_wanted());
   writer.join();
   EXPECT_EQ(reader_->flush_wanted(), 0U);
+  EXPECT_EQ(producer_.reached(), Level::kPowerSafe);
+  producer_.close();
+  EXPECT_EQ(producer_.reached(), Level::kAccepted);
+  EXPECT_EQ(producer_.reached_position(Level::kPowerSafe), 0U);
 }
 
 TEST_F(Waiting, ALaneThatWasSetAsideSaysSo) {

@@ -119,6 +119,11 @@ class __attribute__((visibility("default"))) Producer {
   /// Waits until everything committed so far has reached `level`. A deadline in the past only asks.
   [[nodiscard]] Status flush_until(TimePoint deadline, Level level);
 
+  /// The level that everything committed so far has reached: after a flush_until that was late, too.
+  [[nodiscard]] Level reached() const;
+  /// Records that end at or below this position have reached `level`; 0 if the producer is not open.
+  [[nodiscard]] std::uint64_t reached_position(Level level) const;
+
   /// Records refused so far: the lane was full, or the record too large.
   [[nodiscard]] std::uint64_t rejected() const { return rejected_; }
   /// Position behind the last committed record, in bytes since the lane was made.

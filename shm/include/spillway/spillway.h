@@ -88,6 +88,8 @@ SPILLWAY_EXPORT spillway_status spillway_producer_commit(spillway_producer* prod
 /* Waits until everything committed so far has reached `level`. timeout_ns 0: only asks. */
 SPILLWAY_EXPORT spillway_status spillway_producer_flush(spillway_producer* producer,
                                                         spillway_level level, uint64_t timeout_ns);
+/* The level that everything committed so far has reached; after a flush that was late, too. */
+SPILLWAY_EXPORT spillway_level spillway_producer_reached(const spillway_producer* producer);
 /* Records refused so far (full or too large). */
 SPILLWAY_EXPORT uint64_t spillway_producer_rejected(const spillway_producer* producer);
 /* NULL is fine. What was committed stays for the agent. */
