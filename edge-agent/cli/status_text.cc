@@ -85,14 +85,41 @@ void print_faults(std::ostream& out, const json::value& stream) {
   }
 }
 
+std::string lag_of(const json::value& level) {
+  const auto records = number(level, "records");
+  const auto* at_least = member(level, "at_least");
+  const bool more = at_least != nullptr && at_least->is_bool() && at_least->get_bool();
+  std::string out = (more ? "at least " : "") + std::to_string(records) + " records";
+  if (records != 0) out += ", " + duration_text(static_cast<double>(number(level, "ms")) / 1000);
+  return out;
+}
+
+void print_lag(std::ostream& out, const json::value& stream) {
+  const auto* lag = member(stream, "lag");
+  if (lag == nullptr || !lag->is_object()) return;
+  out << "lag      " << text(stream, "name");
+  if (const auto* level = member(*lag, "process_safe")) {
+    out << ": not yet process-safe " << lag_of(*level);
+  }
+  if (const auto* level = member(*lag, "power_safe")) {
+    out << "; not yet power-safe " << lag_of(*level);
+  }
+  for (const auto& uplink : list(*lag, "delivered")) {
+    const auto* records = member(uplink, "records");
+    out << "; not yet delivered by " << text(uplink, "uplink") << ' '
+        << (records == nullptr || records->is_null() ? "not known: its cursor cannot be read"
+                                                     : lag_of(uplink));
+  }
+  out << '\n';
+}
+
 void print_streams(std::ostream& out, const json::value& agent) {
   for (const auto& stream : list(agent, "streams")) {
     const std::uint64_t next = number(stream, "next_offset");
-    const std::uint64_t durable = number(stream, "durable_offset");
     out << "stream   " << text(stream, "name") << ": " << text(stream, "state") << ", offsets "
-        << number(stream, "oldest_offset") << ".." << next << ", not yet power-safe "
-        << (next > durable ? next - durable : 0) << ", " << bytes_text(number(stream, "held_bytes"))
-        << " of " << bytes_text(number(stream, "max_bytes"));
+        << number(stream, "oldest_offset") << ".." << next << ", "
+        << bytes_text(number(stream, "held_bytes")) << " of "
+        << bytes_text(number(stream, "max_bytes"));
     if (text(stream, "placement") == "memory-first") {
       out << ", memory-first: now in " << text(stream, "place");
       if (const auto bytes = number(stream, "memory_bytes"); bytes != 0) {
@@ -110,6 +137,7 @@ void print_streams(std::ostream& out, const json::value& agent) {
       out << ", dropped " << dropped;
     }
     out << '\n';
+    print_lag(out, stream);
     print_faults(out, stream);
   }
 }

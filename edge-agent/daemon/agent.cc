@@ -177,8 +177,8 @@ void Agent::sleep_on_bell() {
 }
 
 void Agent::write_status() {
-  const auto text =
-      render_status(facts_, streams_, drain_.get(), queue_->rings(), flash_.get(), ledger_);
+  const auto text = render_status(facts_, streams_, drain_.get(), queue_->rings(), flash_.get(),
+                                  ledger_, read_now());
   if (const auto written = status_->write(text, env_.boottime_ns()); !written) {
     spdlog::warn("{}", written.error().message);
   }

@@ -50,6 +50,31 @@ json::object stream_json(const core::Stream& stream, bool full, bool failed) {
   return out;
 }
 
+constexpr std::uint64_t kNsPerMs = 1'000'000;
+
+json::object lag_json(const LevelLag& lag) {
+  return {{"records", lag.records}, {"ms", lag.age_ns / kNsPerMs}};
+}
+
+/// Of each level behind the one before it; `delivered` is null where a cursor cannot be read.
+json::object lag_json(const StreamLag& lag) {
+  json::array delivered;
+  for (const DeliveredLag& one : lag.delivered) {
+    json::object entry =
+        one.lag ? lag_json(*one.lag) : json::object{{"records", nullptr}, {"ms", nullptr}};
+    entry["uplink"] = one.uplink;
+    delivered.push_back(std::move(entry));
+  }
+  const LaneLag& lanes = lag.process_safe;
+  return {{"process_safe",
+           {{"records", lanes.records},
+            {"bytes", lanes.bytes},
+            {"ms", lanes.age_ns / kNsPerMs},
+            {"at_least", lanes.at_least}}},
+          {"power_safe", lag_json(lag.power_safe)},
+          {"delivered", std::move(delivered)}};
+}
+
 json::object lane_json(const Lane& lane,
                        const std::vector<std::unique_ptr<core::Stream>>& streams) {
   const auto& identity = lane.reader->identity();
@@ -110,10 +135,12 @@ json::object counters_json(const DrainCounters& counters, std::uint64_t rings) {
 std::string render_status(const AgentFacts& facts,
                           const std::vector<std::unique_ptr<core::Stream>>& streams,
                           const Drain* drain, std::uint64_t rings, const FlashMeter* flash,
-                          const FaultLedger& ledger) {
+                          const FaultLedger& ledger, const Now& now) {
+  const auto lags = drain == nullptr ? std::vector<StreamLag>{} : measure_lag(streams, *drain, now);
   json::array stream_list;
   for (std::size_t i = 0; i < streams.size(); ++i) {
     auto stream = stream_json(*streams[i], drain->stream_full(i), drain->stream_failed(i));
+    stream["lag"] = lag_json(lags[i]);
     const StreamTrouble& trouble = drain->trouble(i);
     add_faults(stream, streams[i]->faults(), trouble, ledger.totals(*streams[i], trouble));
     stream_list.push_back(std::move(stream));

@@ -12,6 +12,7 @@
 
 #include "edge-agent/daemon/fault_ledger.h"
 #include "edge-agent/daemon/flash_meter.h"
+#include "edge-agent/daemon/lag.h"
 #include "edge-agent/drain/drain.h"
 #include "spillway/core/env/env.h"
 #include "spillway/core/gateway.h"
@@ -33,7 +34,8 @@ struct AgentFacts {
 [[nodiscard]] std::string render_status(const AgentFacts& facts,
                                         const std::vector<std::unique_ptr<core::Stream>>& streams,
                                         const Drain* drain, std::uint64_t rings,
-                                        const FlashMeter* flash, const FaultLedger& ledger);
+                                        const FlashMeter* flash, const FaultLedger& ledger,
+                                        const Now& now);
 
 class StatusFile {
  public:

@@ -23,8 +23,8 @@ struct FakeLaneFile {
   bool waits = false;
   std::string last_record;  // committed just before the producer is asked for, and gone
 
-  void put(const std::string& record) {
-    const format::FrameHeader header(static_cast<std::uint32_t>(record.size()) + 1, 0, 0, 0);
+  void put(const std::string& record, std::uint64_t ticks = 0) {
+    const format::FrameHeader header(static_cast<std::uint32_t>(record.size()) + 1, 0, 0, ticks);
     const std::size_t at = data.size();
     data.resize(at + static_cast<std::size_t>(core::frame_bytes(record.size())));
     std::memcpy(data.data() + at, &header, sizeof header);
