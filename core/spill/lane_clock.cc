@@ -1,5 +1,6 @@
 #include "spillway/core/lane_clock.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace spillway::core {
@@ -55,18 +56,21 @@ ProducedAt LaneClock::produced_at(const format::BlockHeader& data_block, std::ui
   const auto found = lanes_.find(data_block.lane_id());
   if (found == lanes_.end()) return {};
   Lane& lane = found->second;
+  // The counter's rate is a measured one: what it says of two blocks may overlap by a little.
+  const std::uint64_t boottime = std::max(
+      lane.last.boottime_ns, boottime_of_ticks(ticks, data_block.anchor_ticks(),
+                                               data_block.anchor_boottime_ns(), lane.tick_rate_hz));
+  lane.last.boottime_ns = boottime;
   const auto boot = boots_.find(lane.boot_id);
   if (boot == boots_.end()) return lane.last;
   const Reading& reading = boot->second;
-  const std::uint64_t boottime = boottime_of_ticks(
-      ticks, data_block.anchor_ticks(), data_block.anchor_boottime_ns(), lane.tick_rate_hz);
   // Unsigned arithmetic wraps, and wraps back: utc + (boottime - reading) for either sign of the
   // difference.
   std::uint64_t utc = reading.utc_ns + (boottime - reading.boottime_ns);
   if (boottime < reading.boottime_ns && reading.boottime_ns - boottime > reading.utc_ns) utc = 0;
   const bool bound = lane.last.certain || !reading.certain;
   if (bound && utc < lane.last.utc_ns) utc = lane.last.utc_ns;
-  lane.last = {utc, reading.certain};
+  lane.last = {utc, reading.certain, boottime};
   return lane.last;
 }
 

@@ -85,6 +85,7 @@ struct DrainOptions {
   std::uint64_t collect_interval_ns = 1'000'000'000;
   std::uint64_t retry_ns = 1'000'000'000;
   std::uint64_t clock_step_ns = 100'000'000;
+  std::uint64_t clock_ask_interval_ns = 1'000'000'000;
   std::uint64_t tidy_schemas_interval_ns = 60'000'000'000;
   std::uint64_t lanes_per_user_max = 1024;
   std::uint64_t lane_bytes_per_user_max = 256ULL << 20;
@@ -205,6 +206,7 @@ class Drain {
 
   // upkeep.cc: the streams are kept
   void watch_wall_clock(const Now& now);
+  [[nodiscard]] bool clock_became_certain(const Now& now);
   void keep_stream(std::size_t index, const Now& now, bool flush_waits);
   void keep_place(std::size_t index, bool flush_waits);
   void warn_once(StreamState& state, const std::string& what);
@@ -228,6 +230,8 @@ class Drain {
   std::set<std::uint64_t> warned_schemas_;
   std::uint64_t tidy_schemas_at_ns_ = 0;
   bool clock_known_ = false;
+  bool clock_certain_ = false;
+  std::uint64_t clock_asked_at_ns_ = 0;
   std::int64_t clock_difference_ns_ = 0;
 };
 

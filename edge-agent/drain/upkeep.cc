@@ -4,16 +4,30 @@
 
 namespace spillway::agent {
 
+/// A clock that was right all along steps nowhere when it is found to be: the far end must hear it.
+bool Drain::clock_became_certain(const Now& now) {
+  if (clock_certain_ || options_.env == nullptr || now.boottime_ns < clock_asked_at_ns_) {
+    return false;
+  }
+  clock_asked_at_ns_ = now.boottime_ns + options_.clock_ask_interval_ns;
+  clock_certain_ = options_.env->utc_is_certain();
+  return clock_certain_;
+}
+
 void Drain::watch_wall_clock(const Now& now) {
   const auto difference = static_cast<std::int64_t>(now.utc_ns - now.boottime_ns);
   if (!clock_known_) {
     // Each stream wrote a clock block when it was opened.
     clock_known_ = true;
     clock_difference_ns_ = difference;
+    clock_certain_ = options_.env != nullptr && options_.env->utc_is_certain();
     return;
   }
   const std::int64_t moved = difference - clock_difference_ns_;
-  if (static_cast<std::uint64_t>(moved < 0 ? -moved : moved) <= options_.clock_step_ns) return;
+  const bool stepped =
+      static_cast<std::uint64_t>(moved < 0 ? -moved : moved) > options_.clock_step_ns;
+  if (stepped) clock_asked_at_ns_ = now.boottime_ns;
+  if (!clock_became_certain(now) && !stepped) return;
   clock_difference_ns_ = difference;
   for (auto& state : streams_) {
     if (const auto written = state.stream->append_clock(); !written) {

@@ -52,6 +52,16 @@ TEST(LaneClockTest, TimesNeverRunBackwardsWithinALane) {
   EXPECT_EQ(clock.produced_at(block(200, 4'100), 190).utc_ns, first);
 }
 
+TEST(LaneClockTest, NeitherDoesBoottimeWhereTheCountersRateIsALittleWrong) {
+  LaneClock clock;
+  clock.learn_lane(testing::make_identity(1));
+  const std::uint64_t first = clock.produced_at(block(10'000, 50'000), 10'000).boottime_ns;
+  EXPECT_EQ(first, 50'000U);
+  // By its own anchor the next one was 100 ns before.
+  EXPECT_EQ(clock.produced_at(block(20'000, 59'800), 10'100).boottime_ns, first);
+  EXPECT_EQ(clock.produced_at(block(20'000, 59'800), 20'000).boottime_ns, 59'800U);
+}
+
 TEST(LaneClockTest, AnUncertainClockInTheFutureDoesNotHoldACertainOneThere) {
   LaneClock clock;
   clock.learn_lane(testing::make_identity(1));

@@ -140,7 +140,7 @@ TEST_F(InboxTest, AnInboxOfVersion1IsBroughtUpToDateWithAllItHolds) {
     ASSERT_TRUE(inbox) << inbox.error().message;
     ASSERT_TRUE(commit(**inbox, batch(opening * 3U, opening * 3U + 3, opening == 0)));
   }
-  EXPECT_EQ(ask("PRAGMA user_version"), "2\n");
+  EXPECT_EQ(ask("PRAGMA user_version"), "3\n");
   EXPECT_EQ(ask("SELECT gateway, record_offset, payload, schema_fingerprint FROM record "
                 "WHERE stream = 's'"),
             "g|7|p|NULL\n");
@@ -152,12 +152,12 @@ TEST_F(InboxTest, OneOfANewerVersionIsRefusedUntouched) {
   ASSERT_TRUE(consumer::open_sqlite_inbox(path_));
   sqlite3* newer = nullptr;
   ASSERT_EQ(sqlite3_open(path_.c_str(), &newer), SQLITE_OK);
-  sqlite3_exec(newer, "PRAGMA user_version = 3", nullptr, nullptr, nullptr);
+  sqlite3_exec(newer, "PRAGMA user_version = 4", nullptr, nullptr, nullptr);
   sqlite3_close(newer);
   const auto inbox = consumer::open_sqlite_inbox(path_);
   ASSERT_FALSE(inbox);
   EXPECT_EQ(inbox.error().code, core::ErrorCode::kNewerVersion);
-  EXPECT_EQ(ask("PRAGMA user_version"), "3\n");
+  EXPECT_EQ(ask("PRAGMA user_version"), "4\n");
 }
 
 TEST_F(InboxTest, ABatchThatDoesNotContinueTheStoredPositionIsNotApplied) {

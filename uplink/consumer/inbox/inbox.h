@@ -8,6 +8,8 @@
 //     at all.
 //  2. A batch is applied only if the stored next offset is the one it continues from; so nothing is
 //     doubled or skipped, whoever else writes into the same inbox.
+//  3. Within a lane the times of records never run backwards, over all sessions. A record without a
+//     time gets its true one in the transaction that brings its boot's first certain reading.
 #pragma once
 
 #include <cstddef>
@@ -48,6 +50,14 @@ struct InboxRecord {
   std::optional<std::uint64_t>
       produced_at_ns;                  // UTC; nothing where the gateway's clock was not set
   std::span<const std::byte> payload;  // points into InboxBatch::owner or ::decoded
+  std::uint64_t boottime_ns = 0;       // of the lane's boot, where the UTC is not known (yet)
+};
+
+/// When a boot's clock is known for certain: all that came from it and has no UTC gets it.
+struct InboxClock {
+  core::Uuid boot_id;
+  std::uint64_t boottime_ns = 0;  // at this time of the boot ...
+  std::uint64_t utc_ns = 0;       // ... it was this
 };
 
 /// Neighbouring records of one lane: the next `count` of InboxBatch::records.
@@ -83,6 +93,7 @@ struct InboxBatch {
   std::vector<InboxGap> gaps;
   std::vector<LaneTotals> lanes;
   std::vector<InboxSchema> schemas;
+  std::vector<InboxClock> clocks;
   std::uint64_t received_at_ns = 0;
   std::shared_ptr<const std::vector<std::byte>> owner;
   std::vector<std::shared_ptr<const std::vector<std::byte>>> decoded;  // of compressed blocks

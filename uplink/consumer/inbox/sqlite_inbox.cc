@@ -1,7 +1,9 @@
 #include "uplink/consumer/inbox/sqlite_inbox.h"
 
+#include <algorithm>
 #include <cinttypes>
 #include <cstdio>
+#include <unordered_map>
 
 #include "spillway/core/gap_table.h"
 #include "spillway/core/schema.h"
@@ -49,6 +51,17 @@ void bind_or_null(Statement& row, int index, std::string_view text) {
   }
 }
 
+/// The latest times of a lane's records; 0: there is none.
+struct LaneTime {
+  std::uint64_t produced_at_ns = 0;
+  std::uint64_t boottime_ns = 0;  // of a record without a time
+};
+using LaneTimes = std::unordered_map<std::uint64_t, LaneTime>;
+
+std::optional<std::uint64_t> or_null(std::uint64_t time_ns) {
+  return time_ns == 0 ? std::nullopt : std::optional(time_ns);
+}
+
 class SqliteInbox final : public Inbox {
  public:
   SqliteInbox(std::string path, Database database)
@@ -62,9 +75,11 @@ class SqliteInbox final : public Inbox {
   Result<void> apply_all(std::span<const InboxBatch> batches, std::vector<Result<void>>& outcomes);
   Result<bool> move_position(const InboxBatch& batch, const KeyText& key);
   Result<void> apply(const InboxBatch& batch, const KeyText& key);
-  Result<void> insert_records(const InboxBatch& batch, const KeyText& key);
+  Result<LaneTimes> insert_records(const InboxBatch& batch, const KeyText& key);
+  Result<LaneTime*> time_of(const LaneLabel& lane, const KeyText& key, LaneTimes& times);
   Result<void> insert_gaps(const InboxBatch& batch, const KeyText& key);
-  Result<void> update_lanes(const InboxBatch& batch, const KeyText& key);
+  Result<void> update_lanes(const InboxBatch& batch, const KeyText& key, LaneTimes& times);
+  Result<void> correct_times(const InboxBatch& batch, const KeyText& key);
   Result<void> keep_schemas(const InboxBatch& batch);
 
   std::string path_;
@@ -72,6 +87,7 @@ class SqliteInbox final : public Inbox {
   Statement begin_, commit_, rollback_;
   Statement read_position_, begin_position_, move_position_;
   Statement insert_record_, insert_gap_, upsert_lane_, insert_schema_;
+  Statement read_lane_time_, correct_records_, correct_lanes_;
 };
 
 Result<void> SqliteInbox::prepare() {
@@ -89,6 +105,9 @@ Result<void> SqliteInbox::prepare() {
       {&insert_gap_, kInsertGapSql},
       {&upsert_lane_, kUpsertLaneSql},
       {&insert_schema_, kInsertSchemaSql},
+      {&read_lane_time_, kReadLaneTimeSql},
+      {&correct_records_, kCorrectRecordsSql},
+      {&correct_lanes_, kCorrectLanesSql},
   };
   for (const auto& one : wanted) {
     SPILLWAY_TRY(statement, Statement::prepare(database_.get(), one.sql));
@@ -159,14 +178,30 @@ Result<bool> SqliteInbox::move_position(const InboxBatch& batch, const KeyText& 
 }
 
 Result<void> SqliteInbox::apply(const InboxBatch& batch, const KeyText& key) {
-  SPILLWAY_CHECKED(insert_records(batch, key));
+  SPILLWAY_TRY(times, insert_records(batch, key));
   SPILLWAY_CHECKED(insert_gaps(batch, key));
-  SPILLWAY_CHECKED(update_lanes(batch, key));
+  SPILLWAY_CHECKED(update_lanes(batch, key, times));
+  SPILLWAY_CHECKED(correct_times(batch, key));
   return keep_schemas(batch);
 }
 
-Result<void> SqliteInbox::insert_records(const InboxBatch& batch, const KeyText& key) {
-  if (batch.runs.empty()) return {};
+/// What the inbox has of the lane, over all sessions.
+Result<LaneTime*> SqliteInbox::time_of(const LaneLabel& lane, const KeyText& key,
+                                       LaneTimes& times) {
+  const auto [at, is_new] = times.try_emplace(lane.lane_id);
+  if (!is_new) return &at->second;
+  const std::string lane_id = hex_of(lane.lane_id);
+  key.bind(read_lane_time_);
+  read_lane_time_.bind(4, std::string_view(lane_id));
+  SPILLWAY_TRY(found, read_lane_time_.step());
+  if (found) at->second.produced_at_ns = read_lane_time_.column(0);
+  read_lane_time_.reset();
+  return &at->second;
+}
+
+Result<LaneTimes> SqliteInbox::insert_records(const InboxBatch& batch, const KeyText& key) {
+  LaneTimes times;
+  if (batch.runs.empty()) return times;
   Statement& row = insert_record_;
   key.bind(row);
   row.bind(7, batch.received_at_ns);
@@ -175,15 +210,27 @@ Result<void> SqliteInbox::insert_records(const InboxBatch& batch, const KeyText&
     row.bind(5, run.lane->topic);
     const std::string schema = fingerprint_of(*run.lane);
     bind_or_null(row, 9, schema);
+    const std::string boot_id = run.lane->boot_id.text();
+    SPILLWAY_TRY(time, time_of(*run.lane, key, times));
     for (std::uint32_t i = 0; i < run.count; ++i, ++at) {
       const InboxRecord& record = batch.records[at];
       row.bind(4, run.first_offset + i);
-      row.bind(6, record.produced_at_ns);
+      if (record.produced_at_ns) {
+        time->produced_at_ns = std::max(time->produced_at_ns, *record.produced_at_ns);
+        row.bind(6, time->produced_at_ns);
+        row.bind_null(10);
+        row.bind_null(11);
+      } else {
+        time->boottime_ns = std::max(time->boottime_ns, record.boottime_ns);
+        row.bind_null(6);
+        row.bind(10, std::string_view(boot_id));
+        row.bind(11, record.boottime_ns);
+      }
       row.bind_blob(8, record.payload);
       SPILLWAY_CHECKED(row.run());
     }
   }
-  return {};
+  return times;
 }
 
 Result<void> SqliteInbox::insert_gaps(const InboxBatch& batch, const KeyText& key) {
@@ -199,7 +246,8 @@ Result<void> SqliteInbox::insert_gaps(const InboxBatch& batch, const KeyText& ke
   return {};
 }
 
-Result<void> SqliteInbox::update_lanes(const InboxBatch& batch, const KeyText& key) {
+Result<void> SqliteInbox::update_lanes(const InboxBatch& batch, const KeyText& key,
+                                       LaneTimes& times) {
   for (const LaneTotals& totals : batch.lanes) {
     Statement& row = upsert_lane_;
     const std::string lane_id = hex_of(totals.lane->lane_id);
@@ -215,7 +263,25 @@ Result<void> SqliteInbox::update_lanes(const InboxBatch& batch, const KeyText& k
     row.bind(11, totals.records);
     const std::string schema = fingerprint_of(*totals.lane);
     bind_or_null(row, 12, schema);
+    const LaneTime& time = times[totals.lane->lane_id];
+    row.bind(13, or_null(time.produced_at_ns));
+    row.bind(14, or_null(time.boottime_ns));
     SPILLWAY_CHECKED(row.run());
+  }
+  return {};
+}
+
+/// A gateway speaks for its own records alone.
+Result<void> SqliteInbox::correct_times(const InboxBatch& batch, const KeyText& key) {
+  for (const InboxClock& clock : batch.clocks) {
+    const std::string boot_id = clock.boot_id.text();
+    for (Statement* correct : {&correct_records_, &correct_lanes_}) {
+      correct->bind(1, key.gateway);
+      correct->bind(2, std::string_view(boot_id));
+      correct->bind(3, clock.boottime_ns);
+      correct->bind(4, clock.utc_ns);
+      SPILLWAY_CHECKED(correct->run());
+    }
   }
   return {};
 }

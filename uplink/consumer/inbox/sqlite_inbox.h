@@ -3,11 +3,13 @@
 //
 // Tables (others rely on them; ids are TEXT, offsets INTEGER, times INTEGER ns UTC, payload BLOB):
 //   record(gateway, journal, stream, record_offset, topic, produced_at_ns, received_at_ns, payload,
-//          schema_fingerprint)
+//          schema_fingerprint, boot_id, boottime_ns): where produced_at_ns is NULL the last two say what
+//          is known, until a reading of that boot's clock comes; else they are NULL
 //   position(gateway, journal, stream, next_offset)
 //   gap(gateway, journal, stream, first_offset, next_offset, reason, reported_at_ns)
 //   lane(gateway, journal, stream, lane_id, topic, producer, boot_id, lane_end, rejected,
-//        closed, records, schema_fingerprint)
+//        closed, records, schema_fingerprint, produced_at_ns, boottime_ns): the last two are the latest
+//        of its records', with and without a time
 //   schema(fingerprint, bfbs): what explains the records that name it; at most kSchemasMax
 // PRAGMA user_version is the tables' version: an older one is brought up to date, a newer one is
 // refused, nothing touched.
@@ -20,7 +22,7 @@
 
 namespace spillway::consumer {
 
-inline constexpr int kInboxVersion = 2;
+inline constexpr int kInboxVersion = 3;
 /// With kSchemaBytesMax each: what gateways can make this table grow to.
 inline constexpr int kSchemasMax = 4096;
 

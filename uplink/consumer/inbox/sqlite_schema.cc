@@ -40,6 +40,17 @@ ALTER TABLE lane ADD COLUMN schema_fingerprint TEXT;
 PRAGMA user_version = 2;
 )";
 
+/// The partial indexes hold what has no time yet, and cost the rest nothing.
+constexpr const char* kVersion3Sql = R"(
+ALTER TABLE record ADD COLUMN boot_id TEXT;
+ALTER TABLE record ADD COLUMN boottime_ns INTEGER;
+CREATE INDEX record_without_time ON record(gateway, boot_id) WHERE boot_id IS NOT NULL;
+ALTER TABLE lane ADD COLUMN produced_at_ns INTEGER;
+ALTER TABLE lane ADD COLUMN boottime_ns INTEGER;
+CREATE INDEX lane_without_time ON lane(gateway, boot_id) WHERE boottime_ns IS NOT NULL;
+PRAGMA user_version = 3;
+)";
+
 Result<std::uint64_t> read_number(sqlite3* database, const char* sql) {
   SPILLWAY_TRY(statement, Statement::prepare(database, sql));
   SPILLWAY_TRY(found, statement.step());
@@ -71,6 +82,7 @@ Result<void> make_tables(sqlite3* database, const std::string& path) {
   SPILLWAY_TRY(version, read_number(database, "PRAGMA user_version"));
   if (version < 1) SPILLWAY_CHECKED(execute(database, kVersion1Sql, what));
   if (version < 2) SPILLWAY_CHECKED(execute(database, kVersion2Sql, what));
+  if (version < 3) SPILLWAY_CHECKED(execute(database, kVersion3Sql, what));
   return execute(database, "COMMIT", what);
 }
 

@@ -20,7 +20,8 @@ inline constexpr const char* kMovePositionSql =
     "WHERE gateway = ?1 AND journal = ?2 AND stream = ?3 AND next_offset = ?5";
 inline constexpr const char* kInsertRecordSql =
     "INSERT INTO record(gateway, journal, stream, record_offset, topic, produced_at_ns, "
-    "received_at_ns, payload, schema_fingerprint) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    "received_at_ns, payload, schema_fingerprint, boot_id, boottime_ns) "
+    "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
 inline constexpr const char* kInsertGapSql =
     "INSERT INTO gap(gateway, journal, stream, first_offset, next_offset, reason, reported_at_ns) "
     "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)";
@@ -28,11 +29,25 @@ inline constexpr const char* kInsertGapSql =
 // counts.
 inline constexpr const char* kUpsertLaneSql =
     "INSERT INTO lane(gateway, journal, stream, lane_id, topic, producer, boot_id, lane_end, "
-    "rejected, closed, records, schema_fingerprint) "
-    "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) "
+    "rejected, closed, records, schema_fingerprint, produced_at_ns, boottime_ns) "
+    "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) "
     "ON CONFLICT DO UPDATE SET lane_end = max(lane_end, excluded.lane_end), "
     "rejected = max(rejected, excluded.rejected), closed = max(closed, excluded.closed), "
-    "records = records + excluded.records, schema_fingerprint = excluded.schema_fingerprint";
+    "records = records + excluded.records, schema_fingerprint = excluded.schema_fingerprint, "
+    "produced_at_ns = ifnull(max(produced_at_ns, excluded.produced_at_ns), "
+    "                        ifnull(produced_at_ns, excluded.produced_at_ns)), "
+    "boottime_ns = ifnull(max(boottime_ns, excluded.boottime_ns), "
+    "                     ifnull(boottime_ns, excluded.boottime_ns))";
+inline constexpr const char* kReadLaneTimeSql =
+    "SELECT ifnull(produced_at_ns, 0) FROM lane "
+    "WHERE gateway = ?1 AND journal = ?2 AND stream = ?3 AND lane_id = ?4";
+// ?2 is the boot, whose clock said ?4 when its BOOTTIME was ?3.
+inline constexpr const char* kCorrectRecordsSql =
+    "UPDATE record SET produced_at_ns = max(0, ?4 + boottime_ns - ?3), boot_id = NULL, "
+    "boottime_ns = NULL WHERE gateway = ?1 AND boot_id = ?2";
+inline constexpr const char* kCorrectLanesSql =
+    "UPDATE lane SET produced_at_ns = max(ifnull(produced_at_ns, 0), ?4 + boottime_ns - ?3), "
+    "boottime_ns = NULL WHERE gateway = ?1 AND boot_id = ?2 AND boottime_ns IS NOT NULL";
 // ?3 is the table's bound: what one gateway fills must not grow without end.
 inline constexpr const char* kInsertSchemaSql =
     "INSERT INTO schema(fingerprint, bfbs) SELECT ?1, ?2 "

@@ -15,6 +15,9 @@ using uplink::kOffsetLimit;
 
 namespace {
 
+/// No reading is later: sums of two stay within what a database's integers hold.
+constexpr std::uint64_t kTimeLimit = 1ULL << 62;
+
 BlockKind kind_of(const format::BlockHeader& header) {
   return static_cast<BlockKind>(header.kind());
 }
@@ -129,7 +132,7 @@ Result<void> StreamIntake::accept_block(const format::BlockHeader& header,
     case BlockKind::lane:
       return accept_lane(header, stored, batch);
     case BlockKind::clock:
-      return accept_clock(header, stored);
+      return accept_clock(header, stored, batch);
     case BlockKind::schema:
       accept_schema(stored, batch);
       return {};
@@ -164,9 +167,9 @@ Result<void> StreamIntake::accept_data(const format::BlockHeader& header,
   for (std::uint64_t offset = base; frames.next(frame); ++offset) {
     if (offset < batch.next) continue;
     const core::ProducedAt produced = clock_.produced_at(header, frame.ticks);
-    // A gateway that never knew the time says nothing about it: better no time than one in 1970.
+    // Better no time than one in 1970: it gets its true one when the gateway's clock has been set.
     const auto known = produced.certain ? std::optional(produced.utc_ns) : std::nullopt;
-    batch.records.push_back({known, frame.record});
+    batch.records.push_back({known, frame.record, std::min(produced.boottime_ns, kTimeLimit)});
   }
   const auto count = static_cast<std::uint32_t>(end - batch.next);
   batch.runs.push_back({lane.label, batch.next, count});
@@ -234,18 +237,24 @@ Result<void> StreamIntake::accept_lane(const format::BlockHeader& header,
 }
 
 Result<void> StreamIntake::accept_clock(const format::BlockHeader& header,
-                                        std::span<const std::byte> stored) {
+                                        std::span<const std::byte> stored, InboxBatch& batch) {
   format::ClockReading reading;
   if (stored.size() != sizeof(reading)) {
     return tl::unexpected(broken(ErrorCode::kProtocol, "a clock block of the wrong size"));
   }
   std::memcpy(&reading, stored.data(), sizeof(reading));
-  boots_.insert(core::uuid_of(*reading.boot_id()));
+  bool& certain = boots_[core::uuid_of(*reading.boot_id())];
   if (boots_.size() > kBootsPerSessionMax) {
     return tl::unexpected(
         broken(ErrorCode::kProtocol, "clock readings of more boots than a session may tell"));
   }
   clock_.learn(header, stored);
+  // The first of a session is enough: what comes after it has its time.
+  const bool possible = reading.utc_ns() < kTimeLimit && reading.boottime_ns() < kTimeLimit;
+  if (certain || reading.certain() == 0 || !possible) return {};
+  certain = true;
+  batch.clocks.push_back(
+      {core::uuid_of(*reading.boot_id()), reading.boottime_ns(), reading.utc_ns()});
   return {};
 }
 

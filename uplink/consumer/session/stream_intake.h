@@ -70,7 +70,8 @@ class StreamIntake {
                                                std::span<const std::byte> stored,
                                                InboxBatch& batch);
   [[nodiscard]] core::Result<void> accept_clock(const format::BlockHeader& header,
-                                                std::span<const std::byte> stored);
+                                                std::span<const std::byte> stored,
+                                                InboxBatch& batch);
   void accept_schema(std::span<const std::byte> stored, InboxBatch& batch);
   /// The frames of a data block; decoded ones are the batch's from then on.
   [[nodiscard]] core::Result<std::span<const std::byte>> frames_of(
@@ -86,8 +87,8 @@ class StreamIntake {
   std::map<core::Uuid, Position> positions_;
   std::unordered_map<std::uint64_t, Lane> lanes_;
   core::LaneClock clock_;
-  std::set<core::Uuid> boots_;       // those that the clock knows, to bound it
-  std::set<std::uint64_t> schemas_;  // those that went to the inbox, or are none
+  std::map<core::Uuid, bool> boots_;  // those that the clock knows, to bound it; true: for certain
+  std::set<std::uint64_t> schemas_;   // those that went to the inbox, or are none
   std::uint64_t batch_serial_ = 0;
 };
 

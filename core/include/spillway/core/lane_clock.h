@@ -4,7 +4,7 @@
 // one boot to UTC. One thread; no I/O.
 //
 // Invariants:
-//  1. Within a lane, times of one certainty never run backwards. A certain time is not bound by an
+//  1. Within a lane, BOOTTIME and times of one certainty never run backwards. A certain time is not bound by an
 //     uncertain one before it: a clock that woke in 2099 must not hold a lane there.
 //  2. What the ticks say is trusted only up to the block's anchor: no record was produced after it
 //     was drained.
@@ -22,6 +22,7 @@ namespace spillway::core {
 struct ProducedAt {
   std::uint64_t utc_ns = 0;
   bool certain = false;
+  std::uint64_t boottime_ns = 0;  // of the lane's boot: what a later reading turns into UTC
 };
 
 class LaneClock {
