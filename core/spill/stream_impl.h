@@ -214,6 +214,7 @@ class StreamImpl final : public Stream {
 
   // stream_placement.cc
   Result<void> open_memory();
+  Result<void> remove_moved_copies();
   Result<void> place_control();
   Result<void> retire_memory();
   Result<void> settle_memory();

@@ -89,6 +89,7 @@ Result<void> StreamImpl::start() {
   SPILLWAY_CHECKED(refuse_newer_segments(env_, options_));
   SPILLWAY_CHECKED(open_files());
   SPILLWAY_CHECKED(settle_spare());
+  SPILLWAY_CHECKED(remove_moved_copies());
   SPILLWAY_TRY(found, find_stream(env_, options_.directory, *page_, *gaps_));
   // Whatever is kept in memory, what was known to be on the disk is noted there.
   const JournalDecision decision = decide_journal(found, *page_, *control_);

@@ -143,6 +143,20 @@ Result<void> StreamImpl::open_memory() {
   return {};
 }
 
+/// The agent before was killed when a copy had its name on the disk and the segment was still in
+/// memory. Left there, it would come back when the disk's copy is freed.
+Result<void> StreamImpl::remove_moved_copies() {
+  if (memory_.empty()) return {};
+  SPILLWAY_TRY(segments, list_segment_names(env_, options_.directory));
+  for (const SegmentInfo& info : segments) {
+    if (info.in_memory) continue;
+    const std::string copy = path_of(segment_file_name(info.sequence, info.base_offset), true);
+    SPILLWAY_TRY(there, env_.exists(copy));
+    if (there) SPILLWAY_CHECKED(env_.remove(copy));
+  }
+  return {};
+}
+
 /// The page that is written at each append stands in memory; the one on the disk only says how far
 /// the disk is.
 Result<void> StreamImpl::place_control() {

@@ -54,6 +54,20 @@ void run_until(World& world, std::uint64_t step) {
   }
 }
 
+/// What has moved is no longer in memory, or it would come back one day.
+void expect_no_copies(World& world) {
+  std::size_t files = 0;
+  for (const auto& name : value_of(world.env().list(world.options().memory_directory))) {
+    std::uint64_t sequence = 0;
+    std::uint64_t base_offset = 0;
+    files += parse_segment_file_name(name, sequence, base_offset) ? 1 : 0;
+  }
+  const auto segments = value_of(list_segments(world.env(), world.options().directory));
+  EXPECT_EQ(files, static_cast<std::size_t>(
+                       std::count_if(segments.begin(), segments.end(),
+                                     [](const SegmentInfo& info) { return info.in_memory; })));
+}
+
 class PlacementTest : public ::testing::TestWithParam<std::uint64_t> {};
 
 TEST_P(PlacementTest, AfterAPowerCutAtAnyStepWhatWasPowerSafeIsThereAndNoIdentityNamesTwoRecords) {
@@ -94,6 +108,7 @@ TEST_P(PlacementTest, AfterAKillAtAnyStepEverythingAppendedIsThereAndTheJournalG
     world.restart(false);
     ASSERT_TRUE(world.open()) << world.last_error();
     world.check(false);
+    expect_no_copies(world);
     EXPECT_TRUE(journal.is_nil() || world.journal() == journal);
     world.offline(3);
     world.restart(false);

@@ -80,7 +80,7 @@ class MemoryFirst(unittest.TestCase):
                 self.assertEqual(0, producer.stop(), producer.log_tail())
 
     def stream(self):
-        return wait_until(self.world.status, "a status")["agent"]["streams"][0]
+        return wait_until(lambda: (self.world.status() or {}).get("agent"), "a status")["streams"][0]
 
     def wait_for_place(self, place):
         wait_until(lambda: self.stream()["place"] == place, f"the stream in {place}")
