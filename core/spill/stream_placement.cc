@@ -147,12 +147,13 @@ Result<void> StreamImpl::open_memory() {
 /// memory. Left there, it would come back when the disk's copy is freed.
 Result<void> StreamImpl::remove_moved_copies() {
   if (memory_.empty()) return {};
-  SPILLWAY_TRY(segments, list_segment_names(env_, options_.directory));
-  for (const SegmentInfo& info : segments) {
-    if (info.in_memory) continue;
-    const std::string copy = path_of(segment_file_name(info.sequence, info.base_offset), true);
-    SPILLWAY_TRY(there, env_.exists(copy));
-    if (there) SPILLWAY_CHECKED(env_.remove(copy));
+  SPILLWAY_TRY(names, env_.list(memory_));
+  for (const std::string& name : names) {
+    std::uint64_t sequence = 0;
+    std::uint64_t base_offset = 0;
+    if (!parse_segment_file_name(name, sequence, base_offset)) continue;
+    SPILLWAY_TRY(there, env_.exists(path_of(name)));
+    if (there) SPILLWAY_CHECKED(env_.remove(path_of(name, true)));
   }
   return {};
 }
