@@ -306,8 +306,10 @@ Result<void> StreamImpl::keep_placement() {
     const bool too_old = backlog_->age_ns(now_ns) >= options_.memory_age_ns;
     return waits && too_old ? leave_memory() : Result<void>{};
   }
-  const bool drained = segments_.size() == 1 && unsynced_.size() == 1 && faults_.failure.empty();
-  return drained && backlog_->caught_up() ? return_to_memory() : Result<void>{};
+  // A busy stream always has a little under way; what of it stands on the disk is freed there.
+  const bool little = segments_.size() == 1 || segment_bytes_held() <= options_.memory_bytes / 2;
+  const bool settled = unsynced_.size() == 1 && faults_.failure.empty();
+  return little && settled && backlog_->caught_up() ? return_to_memory() : Result<void>{};
 }
 
 // --- the moves ---

@@ -9,6 +9,9 @@ namespace {
 using testing::append_records;
 using testing::value_of;
 
+/// In a journal's first segment: behind the header, the page of its synced head, and the lane block.
+constexpr std::uint64_t kFirstDataAt = 2 * kPageBytes + 640;
+
 class VerifyTest : public ::testing::Test {
  protected:
   VerifyTest() {
@@ -46,7 +49,7 @@ TEST_F(VerifyTest, AnyFlippedBitOfTheOnlyDataBlockIsDamage) {
   stream_.reset();
   value_of(env_.remove(options_.directory + "/control"));
   ASSERT_TRUE(verify().ok());
-  const std::uint64_t begin = 4096 + 128 + 640;  // behind the clock block and the lane block
+  const std::uint64_t begin = kFirstDataAt;
   for (std::uint64_t bit = 0; bit < (kBlockHeaderBytes + 56) * 8; ++bit) {
     env_.flip_bit(first_, begin * 8 + bit);
     EXPECT_FALSE(verify().ok()) << "bit " << bit;
@@ -57,11 +60,11 @@ TEST_F(VerifyTest, AnyFlippedBitOfTheOnlyDataBlockIsDamage) {
 
 TEST_F(VerifyTest, DamageIsNamedWithItsExactOffsetsAndWhatStandsBehind) {
   fill(200);
-  env_.flip_bit(first_, 8 * (4096 + 128 + 640 + 1088 * 3 + 200));
+  env_.flip_bit(first_, 8 * (kFirstDataAt + 1088 * 3 + 200));
   const VerifyReport report = verify();
   ASSERT_EQ(report.damages.size(), 1U);
   EXPECT_EQ(report.damages[0].path, first_);
-  EXPECT_EQ(report.damages[0].position, 4096U + 128 + 640 + 1088 * 3);
+  EXPECT_EQ(report.damages[0].position, kFirstDataAt + 1088 * 3);
   EXPECT_EQ(report.damages[0].first_offset, 3U);
   EXPECT_EQ(report.damages[0].next_offset, report.segments[1].base_offset);
   EXPECT_EQ(report.damages[0].records_behind, report.segments[1].base_offset - 4);
