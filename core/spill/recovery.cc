@@ -145,13 +145,17 @@ Result<void> drop_newest_that_do_not_count(env::Env& env, const std::string& dir
   return {};
 }
 
-/// When the block was written, as far as it says.
-std::uint64_t boottime_of(const ScannedBlock& block) {
-  format::ClockReading reading;
-  if (block.kind() != format::BlockKind::clock) return block.header.anchor_boottime_ns();
-  if (block.stored.size() != sizeof(reading)) return 0;
-  std::memcpy(&reading, block.stored.data(), sizeof(reading));
-  return reading.boottime_ns();
+/// When a block of the last segment was written, as far as it says.
+void learn_time(FoundStream& found, const ScannedBlock& block) {
+  std::uint64_t boottime_ns = block.header.anchor_boottime_ns();
+  if (block.kind() == format::BlockKind::clock) {
+    format::ClockReading reading;
+    if (block.stored.size() != sizeof(reading)) return;
+    std::memcpy(&reading, block.stored.data(), sizeof(reading));
+    found.last_clock = reading;
+    boottime_ns = reading.boottime_ns();
+  }
+  found.last_boottime_ns = std::max(found.last_boottime_ns, boottime_ns);
 }
 
 /// Scans one segment into the lanes; true if it holds a data block.
@@ -172,9 +176,7 @@ Result<bool> scan_segment(env::Env& env, FoundStream& found, std::size_t index) 
       dictionaries.emplace_back(block->stored.begin(), block->stored.end());
     }
     any_data = any_data || block->kind() == format::BlockKind::data;
-    if (index + 1 == found.segments.size()) {
-      found.last_boottime_ns = std::max(found.last_boottime_ns, boottime_of(*block));
-    }
+    if (index + 1 == found.segments.size()) learn_time(found, *block);
     ++found.blocks_scanned;
   }
   // Earlier segments are scanned later.

@@ -45,6 +45,7 @@ struct FoundStream {
   std::uint64_t tail = 0;                            // behind the last segment's last valid block
   std::uint64_t blocks_scanned = 0;
   std::uint64_t last_boottime_ns = 0;  // the latest that the last segment tells of its boot
+  std::optional<format::ClockReading> last_clock;  // of the last segment
   std::uint64_t lost_until =
       0;                // a segment that was set aside begins here: nothing below is still to come
   bool sealed = false;  // the last segment is

@@ -127,6 +127,7 @@ class StreamImpl final : public Stream {
   Result<void> sync_last_segments();
   Result<void> gather_unsynced(std::uint64_t durable);
   void start_age(const FoundStream& found);
+  void renew_clock(const format::ClockReading& told);
   void publish_all();
 
   // stream_append.cc

@@ -13,6 +13,7 @@ constexpr std::array<std::string_view, kJournalReasons> kReasonNames{
 constexpr std::uint64_t kSegmentBytesMin = 64 * 1024;
 constexpr std::uint64_t kSegmentBytesMax = 1ULL << 30;
 constexpr std::uint64_t kMaxBytesMin = 1 << 20;
+constexpr std::uint64_t kClockStepNs = 100'000'000;
 
 }  // namespace
 
@@ -114,7 +115,19 @@ Result<void> StreamImpl::start() {
   SPILLWAY_CHECKED(decision.goes_on ? go_on(found, decision) : begin_new_journal(found, decision));
   note_reserve();
   publish_all();
-  return settle_placement(decision.goes_on);
+  SPILLWAY_CHECKED(settle_placement(decision.goes_on));
+  if (decision.goes_on && found.last_clock) renew_clock(*found.last_clock);
+  return {};
+}
+
+/// The clock may have been set since the writer before told of it. Without the news times stay
+/// uncertain and no record is lost: it is no reason not to start.
+void StreamImpl::renew_clock(const format::ClockReading& told) {
+  const auto moved = static_cast<std::int64_t>((env_.utc_ns() - env_.boottime_ns()) -
+                                               (told.utc_ns() - told.boottime_ns()));
+  const bool stepped = static_cast<std::uint64_t>(moved < 0 ? -moved : moved) > kClockStepNs;
+  const bool became_certain = told.certain() == 0 && env_.utc_is_certain();
+  if (stepped || became_certain) static_cast<void>(append_clock());
 }
 
 void StreamImpl::start_age(const FoundStream& found) {
