@@ -6,7 +6,7 @@
 all_steps=(format house shell gcc clang tidy model spill-mutants asan tsan)
 # What continuous integration runs after ./run test, which has built with gcc and run the models: the others take many minutes
 # to find what these seldom miss, and are run by hand before a change is called done.
-quick_steps=(format house shell tidy asan tsan)
+quick_steps=(format house shell lint asan tsan)
 
 # The project's own C++ files, tracked or about to be.
 sources() {
@@ -44,23 +44,36 @@ tidy() {
   xargs -r -P "$(jobs)" -n 1 clang-tidy-14 -p build/clang --quiet --checks="$1" >> build/tidy.log 2>> build/tidy.err
 }
 
-# Over the clang build's commands, for clang-tidy knows clang's flags; its generated headers must be there.
-check_tidy() {
+# Names in build/tidy-files what there is to read. Over the clang build's commands, for clang-tidy knows clang's flags; its
+# generated headers must be there.
+list_for_tidy() {
   configure clang && build clang spillway_generated || return 1
-  local file failed=0
   # The tests are left out: GoogleTest's macros alone trip several checks, and the compilers see them anyway.
   sources | grep -v -E '^(tests|bench)/.*|\.h$' | while read -r file; do
     grep -q -F "$PWD/$file" build/clang/compile_commands.json && echo "$file"
   done > build/tidy-files
   echo "clang-tidy reads $(wc -l < build/tidy-files) files"
   rm -f build/tidy.log build/tidy.err
+}
+
+tidy_complains() {
+  cat build/tidy.log
+  grep -v 'warnings generated' build/tidy.err >&2
+  return 1
+}
+
+check_tidy() {
+  list_for_tidy || return 1
+  local failed=0
   grep -E "$socket_shells" build/tidy-files | tidy '-clang-analyzer-*' || failed=1
   grep -v -E "$socket_shells" build/tidy-files | tidy '' || failed=1
-  ((failed == 0)) || {
-    cat build/tidy.log
-    grep -v 'warnings generated' build/tidy.err >&2
-    return 1
-  }
+  ((failed == 0)) || tidy_complains
+}
+
+# The same without the analyzer.
+check_lint() {
+  list_for_tidy || return 1
+  tidy '-clang-analyzer-*' < build/tidy-files || tidy_complains
 }
 
 # The lane's headers under every order of steps and every stale read that C++ allows, and the doorbell.
