@@ -113,7 +113,7 @@ core::Result<void> Writer::acknowledge() {
 core::Result<void> Writer::keep_spare() {
   const auto order = stream_->order_spare();
   if (!order) return {};
-  const auto made = order->run();
+  auto made = order->run();
   stream_->finish_spare(*order, made);
   return made;
 }
