@@ -29,12 +29,6 @@ std::vector<std::string> SimNames::list(const std::string& directory) const {
   return names;
 }
 
-std::uint64_t SimNames::total_bytes() const {
-  std::uint64_t total = 0;
-  for (const auto& [path, inode] : visible_) total += inode->size();
-  return total;
-}
-
 void SimNames::apply(const Operation& operation, Files& files) {
   if (operation.from) files.erase(*operation.from);
   if (operation.to) files[*operation.to] = operation.inode;

@@ -25,7 +25,6 @@ class SimNames {
   [[nodiscard]] SimInodePointer find(const std::string& path) const;
   [[nodiscard]] bool is_directory(const std::string& path) const;
   [[nodiscard]] std::vector<std::string> list(const std::string& directory) const;
-  [[nodiscard]] std::uint64_t total_bytes() const;
   [[nodiscard]] const std::map<std::string, SimInodePointer>& files() const { return visible_; }
 
   void create(const std::string& path, SimInodePointer inode);

@@ -36,14 +36,18 @@ Result<void> SimEnv::State::begin_write(SimStep kind, SimInode& inode, const std
 
 bool SimEnv::State::may_fail(const std::string& path) const {
   if (failing_place == FailingPlace::kEverywhere) return true;
-  const bool in_memory =
-      std::any_of(volatile_roots.begin(), volatile_roots.end(),
-                  [&path](const std::string& root) { return path.starts_with(root); });
-  return in_memory == (failing_place == FailingPlace::kMemory);
+  return is_in_memory(path) == (failing_place == FailingPlace::kMemory);
+}
+
+bool SimEnv::State::is_in_memory(const std::string& path) const {
+  return std::any_of(volatile_roots.begin(), volatile_roots.end(),
+                     [&path](const std::string& root) { return path.starts_with(root); });
 }
 
 Result<void> SimEnv::State::check_space(std::uint64_t more, const std::string& path) const {
-  const std::uint64_t used = names.total_bytes();
+  if (is_in_memory(path)) return {};
+  std::uint64_t used = 0;
+  for (const auto& [name, inode] : names.files()) used += is_in_memory(name) ? 0 : inode->size();
   if (used <= capacity_bytes && more <= capacity_bytes - used) return {};
   return fail(ErrorCode::kFull, "growing " + path + ": No space left on device (simulated)");
 }

@@ -22,6 +22,7 @@ struct SimEnv::State {
   [[nodiscard]] Result<void> begin_write(SimStep kind, SimInode& inode, const std::string& path,
                                          std::size_t offset, std::span<const std::byte> bytes);
   [[nodiscard]] bool may_fail(const std::string& path) const;
+  [[nodiscard]] bool is_in_memory(const std::string& path) const;
   [[nodiscard]] Result<void> check_space(std::uint64_t more, const std::string& path) const;
   [[nodiscard]] Uuid random_uuid();
   void restart();

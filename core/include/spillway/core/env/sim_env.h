@@ -58,7 +58,7 @@ class SimEnv final : public Env {
   void set_sector_bytes(std::size_t bytes);
   /// Every sync_data from now on fails, or works again.
   void fail_syncs(bool fail);
-  /// Disk space for allocate() and growth; default without bound.
+  /// Disk space for allocate() and growth, of files below no `volatile_root`; default without bound.
   void set_capacity_bytes(std::uint64_t bytes);
 
   [[nodiscard]] std::uint64_t steps() const;
