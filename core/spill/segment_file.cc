@@ -21,7 +21,7 @@ constexpr std::string_view kSuffix = ".spill";
 
 bool parse_digits(std::string_view text, std::uint64_t& value) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc{} && end == text.data() + text.size();
+  return error == std::errc{} && end == text.data() + text.size() && value < kSegmentNumberEnd;
 }
 
 /// Fills in size, header and whether it is readable. False if the file is gone by now.

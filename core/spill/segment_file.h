@@ -34,6 +34,10 @@ struct SegmentInfo {
   [[nodiscard]] Uuid journal() const { return uuid_of(*header.journal()); }
 };
 
+/// Sequences and offsets stay below. A name that says otherwise is no segment's: the number behind it would
+/// overflow.
+inline constexpr std::uint64_t kSegmentNumberEnd = 1ULL << 62;
+
 /// "<sequence, 10 digits>-<base offset, 20 digits>.spill".
 [[nodiscard]] std::string segment_file_name(std::uint64_t sequence, std::uint64_t base_offset);
 [[nodiscard]] bool parse_segment_file_name(std::string_view name, std::uint64_t& sequence,

@@ -205,6 +205,8 @@ class StreamImpl final : public Stream {
   Result<void> leave_reserve();
   void note_reserve() { reserve_is_used_ = !keeps_reserve(0); }
   [[nodiscard]] Error full() const;
+  Result<bool> is_of_this_stream(const CursorPosition& position);
+  Result<std::optional<CursorPosition>> cursor_at(const std::string& path);
   Result<bool> is_acknowledged(const std::string& uplink, std::size_t index);
   [[nodiscard]] bool may_drop_oldest() const;
   [[nodiscard]] bool may_recycle(const SegmentInfo& info) const;
@@ -230,9 +232,8 @@ class StreamImpl final : public Stream {
   void forget_overridden_memory();
   [[nodiscard]] const SegmentInfo* first_in_memory() const;
   [[nodiscard]] bool memory_comes_first() const;
-  [[nodiscard]] Result<std::uint64_t> acknowledged_offset() const;
-  [[nodiscard]] Result<std::optional<CursorPosition>> newest_cursor(
-      const std::string& uplink) const;
+  [[nodiscard]] Result<std::uint64_t> acknowledged_offset();
+  [[nodiscard]] Result<std::optional<CursorPosition>> newest_cursor(const std::string& uplink);
   [[nodiscard]] bool memory_first() const { return options_.placement == Placement::kMemoryFirst; }
   [[nodiscard]] bool is_active_in_memory() const { return active_->info().in_memory; }
 

@@ -217,7 +217,8 @@ Result<void> StreamImpl::begin_new_journal(const FoundStream& found,
   // Nor is a number of a journal that an uplink has seen, though all else may be gone.
   for (const std::string& uplink : options_.uplinks) {
     SPILLWAY_TRY(seen, Cursor::load(env_, join(path_of(kCursorsName), uplink)));
-    if (seen) journal_.sequence = std::max(journal_.sequence, seen->journal_sequence + 1);
+    if (!seen || seen->journal_sequence >= kSegmentNumberEnd) continue;  // nobody counts that far
+    journal_.sequence = std::max(journal_.sequence, seen->journal_sequence + 1);
   }
   journal_.id = Uuid::from_random(env_.random_u64(), env_.random_u64());
   journal_.first_offset = next_offset_;

@@ -272,9 +272,9 @@ Result<void> StreamImpl::ask_power_safe() {
   return leave_memory();
 }
 
-Result<std::optional<CursorPosition>> StreamImpl::newest_cursor(const std::string& uplink) const {
-  SPILLWAY_TRY(on_disk, Cursor::load(env_, join(path_of(kCursorsName), uplink)));
-  SPILLWAY_TRY(in_memory, Cursor::load(env_, join(path_of(kCursorsName, true), uplink)));
+Result<std::optional<CursorPosition>> StreamImpl::newest_cursor(const std::string& uplink) {
+  SPILLWAY_TRY(on_disk, cursor_at(join(path_of(kCursorsName), uplink)));
+  SPILLWAY_TRY(in_memory, cursor_at(join(path_of(kCursorsName, true), uplink)));
   if (!on_disk || !in_memory) return on_disk ? on_disk : in_memory;
   const auto key = [](const CursorPosition& at) {
     return std::tie(at.journal_sequence, at.next_offset);
@@ -283,7 +283,7 @@ Result<std::optional<CursorPosition>> StreamImpl::newest_cursor(const std::strin
 }
 
 /// Everything below was acknowledged by all uplinks, in the journal that is in use.
-Result<std::uint64_t> StreamImpl::acknowledged_offset() const {
+Result<std::uint64_t> StreamImpl::acknowledged_offset() {
   std::uint64_t offset = options_.uplinks.empty() ? 0 : next_offset_;
   for (const std::string& uplink : options_.uplinks) {
     SPILLWAY_TRY(position, newest_cursor(uplink));

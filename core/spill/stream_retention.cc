@@ -93,19 +93,41 @@ Result<void> StreamImpl::remove_oldest() {
   return {};
 }
 
+/// As far as it can be known: nothing of its journal may be held any more, not even its begin.
+Result<bool> StreamImpl::is_of_this_stream(const CursorPosition& position) {
+  if (position.journal_sequence == journal_.sequence) return position.journal == journal_.id;
+  if (position.journal_sequence > journal_.sequence) return false;
+  for (SegmentInfo& info : segments_) {
+    SPILLWAY_CHECKED(inspect_segment(env_, info));
+    if (!info.readable || info.header.journal_sequence() < position.journal_sequence) continue;
+    const bool is_it = info.header.journal_sequence() == position.journal_sequence;
+    if (is_it) return info.journal() == position.journal;
+    break;
+  }
+  return position.next_offset <= next_offset_;
+}
+
+/// A whole cursor of another spill (a file that was copied here) counts as none: it must not free what nobody
+/// has.
+Result<std::optional<CursorPosition>> StreamImpl::cursor_at(const std::string& path) {
+  SPILLWAY_TRY(position, Cursor::load(env_, path));
+  if (!position) return position;
+  SPILLWAY_TRY(ours, is_of_this_stream(*position));
+  return ours ? position : std::nullopt;
+}
+
 /// True if the uplink's cursor, as it stands on the disk, is behind segments_[index].
 Result<bool> StreamImpl::is_acknowledged(const std::string& uplink, std::size_t index) {
   const std::string path = join(path_of(kCursorsName), uplink);
   SegmentInfo& info = segments_[index];
-  SPILLWAY_TRY(position, info.in_memory ? newest_cursor(uplink) : Cursor::load(env_, path));
+  SPILLWAY_TRY(position, info.in_memory ? newest_cursor(uplink) : cursor_at(path));
   if (!position) return false;
   SPILLWAY_CHECKED(inspect_segment(env_, info));
   const std::uint64_t end = end_limit(segments_, index);
   if (!info.readable) return position->next_offset >= end;
-  const std::uint64_t sequence = info.header.journal_sequence();
   // A cursor of an earlier journal may name offsets that the later one gave to other records.
+  const std::uint64_t sequence = info.header.journal_sequence();
   if (position->journal_sequence < sequence || position->next_offset < end) return false;
-  if (position->journal_sequence == sequence && position->journal != info.journal()) return false;
   // What is in memory goes with a power cut, and the cursor with it.
   if (info.in_memory) return true;
   SPILLWAY_TRY(file, env_.open(path, env::OpenMode::kRead));

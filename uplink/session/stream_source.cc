@@ -36,16 +36,29 @@ Result<std::unique_ptr<StreamSource>> StreamSource::open(core::env::Env& env,
   if (auto opened = source->open_cursor(); !opened) {
     if (!is_of_the_disk(opened.error())) return tl::unexpected(std::move(opened).error());
     const auto known = core::Cursor::load(env, source->cursor_path());
-    if (known) source->position_ = *known;
+    if (known) SPILLWAY_CHECKED(source->adopt(*known));
   }
   return source;
+}
+
+/// A cursor that was copied here from another spill names a journal that is still to come in this one, and
+/// would stand above every position that is true.
+Result<void> StreamSource::adopt(const std::optional<core::CursorPosition>& found) {
+  if (position_ || !found) return {};
+  SPILLWAY_TRY(held, reader_->journals());
+  const bool is_foreign =
+      !held.empty() &&
+      (found->journal_sequence > held.back().sequence ||
+       (found->journal_sequence == held.back().sequence && found->journal != held.back().journal));
+  if (!is_foreign) position_ = found;
+  return {};
 }
 
 Result<void> StreamSource::open_cursor() {
   SPILLWAY_TRY(cursor, core::Cursor::open_in(env_, directory_, uplink_));
   cursor_ = std::move(cursor);
   cursor_file_ = core::env::identify(cursor_path());
-  if (!position_) position_ = cursor_->position();
+  SPILLWAY_CHECKED(adopt(cursor_->position()));
   unwritten_ = position_ && !is_same(position_, cursor_->position());
   return {};
 }

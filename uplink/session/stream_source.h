@@ -54,6 +54,7 @@ class StreamSource final : public BlockSource {
         uplink_(std::move(uplink)),
         reader_(std::move(reader)) {}
   [[nodiscard]] core::Result<void> open_cursor();
+  [[nodiscard]] core::Result<void> adopt(const std::optional<core::CursorPosition>& found);
   [[nodiscard]] core::Result<void> write_cursor();
   [[nodiscard]] std::string cursor_path() const { return directory_ + "/cursors/" + uplink_; }
   [[nodiscard]] std::string control_path() const { return directory_ + "/control"; }
