@@ -22,9 +22,30 @@ std::vector<std::byte> make_anchor(format::SegmentHeader header) {
   return bytes;
 }
 
+void reserve_anchor(env::Env& env, const std::string& directory) {
+  const std::string path = join(directory, kNextAnchorName);
+  auto file = env.open(path, env::OpenMode::kOpenOrCreate);
+  // Half a reservation is one that store_anchor() tries to make whole.
+  if (file) static_cast<void>((*file)->allocate(kAnchorBytes));
+}
+
 Result<void> store_anchor(env::Env& env, const std::string& directory,
                           std::span<const std::byte> bytes) {
-  return env::replace_file(env, join(directory, kAnchorName), bytes);
+  const std::string next = join(directory, kNextAnchorName);
+  {
+    SPILLWAY_TRY(file, env.open(next, env::OpenMode::kOpenOrCreate));
+    SPILLWAY_TRY(size, file->size());
+    if (size > kAnchorBytes) {
+      SPILLWAY_CHECKED(env.remove(next));
+      SPILLWAY_TRY(another, env.open(next, env::OpenMode::kCreateNew));
+      file = std::move(another);
+    }
+    SPILLWAY_CHECKED(file->write(0, bytes));
+    SPILLWAY_CHECKED(file->sync_data());
+  }
+  SPILLWAY_CHECKED(env.rename(next, join(directory, kAnchorName)));
+  reserve_anchor(env, directory);
+  return env.sync_directory(directory);
 }
 
 Result<std::optional<format::SegmentHeader>> load_anchor(env::Env& env,

@@ -25,6 +25,9 @@ namespace spillway::core {
 /// The file's bytes. Of `header` what an anchor says is taken: stream, gateway, boot, journal and its
 /// sequence, segment sequence, base offset.
 [[nodiscard]] std::vector<std::byte> make_anchor(format::SegmentHeader header);
+/// Keeps room for the next one: without an anchor nothing may leave the disk, not even where it is full. A hint:
+/// where there is no room there is none.
+void reserve_anchor(env::Env& env, const std::string& directory);
 [[nodiscard]] Result<void> store_anchor(env::Env& env, const std::string& directory,
                                         std::span<const std::byte> bytes);
 /// Nothing if there is none, or none that can be believed. One flipped bit is healed.

@@ -10,6 +10,7 @@ inline constexpr const char* kRollName = "roll.spill";
 inline constexpr const char* kRepairName = "repair.spill";
 inline constexpr const char* kMoveName = "move.spill";
 inline constexpr const char* kAnchorName = "anchor";
+inline constexpr const char* kNextAnchorName = "anchor.new";
 inline constexpr const char* kMemoryName = "memory";
 inline constexpr const char* kHomeName = "home";
 inline constexpr const char* kDamagedSuffix = ".damaged";

@@ -191,6 +191,7 @@ class StreamImpl final : public Stream {
   // stream_retention.cc
   Result<void> make_disk_room(std::uint64_t bytes, bool in_memory, Use use);
   Result<void> free_acknowledged();
+  Result<bool> give_back(bool in_memory);
   Result<void> drop_oldest(format::GapReason reason);
   [[nodiscard]] bool oldest_is_moving() const {
     return move_ && *move_ == segments_.front().sequence;

@@ -136,6 +136,7 @@ Result<void> StreamImpl::open_memory() {
     SPILLWAY_CHECKED(begin_memory(env_, options_.directory, memory_));
   }
   if (memory_.empty()) return {};
+  if (memory_first()) reserve_anchor(env_, options_.directory);
   for (const char* name : {kSpareName, kRollName}) {
     SPILLWAY_TRY(rest, env_.exists(path_of(name, true)));
     if (rest) SPILLWAY_CHECKED(env_.remove(path_of(name, true)));
@@ -196,6 +197,8 @@ Result<void> StreamImpl::settle_placement(bool goes_on) {
 Result<void> StreamImpl::retire_memory() {
   if (anchor_offset_) SPILLWAY_CHECKED(env_.remove(path_of(kAnchorName)));
   anchor_offset_.reset();
+  SPILLWAY_TRY(reserved, env_.exists(path_of(kNextAnchorName)));
+  if (reserved) SPILLWAY_CHECKED(env_.remove(path_of(kNextAnchorName)));
   return end_memory(env_, options_.directory, std::exchange(memory_, ""));
 }
 
@@ -354,9 +357,7 @@ Result<void> StreamImpl::finish_move(const MoveOrder& order, const Result<void>&
   });
   if (!outcome) {
     move_retry_at_ns_ = env_.boottime_ns() + kRetryNs;
-    const bool makes_room = outcome.error().code == ErrorCode::kFull && may_drop_oldest() &&
-                            !segments_.front().in_memory;
-    if (makes_room) SPILLWAY_CHECKED(drop_oldest(format::GapReason::quota));
+    if (outcome.error().code == ErrorCode::kFull) SPILLWAY_CHECKED(give_back(false));
     return fail(outcome.error().code, what() + "its records stay in memory, not power-safe, for " +
                                           "they cannot be moved to the disk: " +
                                           outcome.error().message + "; it is tried once a second");

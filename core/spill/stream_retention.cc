@@ -47,6 +47,22 @@ Result<void> StreamImpl::make_disk_room(std::uint64_t bytes, bool in_memory, Use
   return {};
 }
 
+/// The file system is full, whatever the quota says: gives back what is needed least. False: all of it is
+/// needed.
+Result<bool> StreamImpl::give_back(bool in_memory) {
+  if (has_spare() && spare_in_memory_ == in_memory) {
+    SPILLWAY_CHECKED(discard_spare());
+    return true;
+  }
+  // What was delivered is no loss, and must not be called one.
+  const std::size_t held = segments_.size();
+  SPILLWAY_CHECKED(free_acknowledged());
+  if (segments_.size() < held) return true;
+  if (!may_drop_oldest() || segments_.front().in_memory != in_memory) return false;
+  SPILLWAY_CHECKED(drop_oldest(format::GapReason::quota));
+  return true;
+}
+
 Result<void> StreamImpl::drop_oldest(format::GapReason reason) {
   const std::uint64_t first = segments_[0].base_offset;
   const std::uint64_t next = std::min(end_limit(segments_, 0), next_offset_);

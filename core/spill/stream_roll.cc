@@ -53,13 +53,8 @@ Result<std::string> StreamImpl::prepare_file(std::uint64_t bytes, bool in_memory
     if (!in_memory) note_disk_full(!made && made.error().code == ErrorCode::kFull);
     if (made) return path;
     if (made.error().code != ErrorCode::kFull) return tl::unexpected(std::move(made).error());
-    if (has_spare()) {
-      SPILLWAY_CHECKED(discard_spare());
-    } else if (may_drop_oldest() && segments_.front().in_memory == in_memory) {
-      SPILLWAY_CHECKED(drop_oldest(format::GapReason::quota));
-    } else {
-      return tl::unexpected(std::move(made).error());
-    }
+    SPILLWAY_TRY(given, give_back(in_memory));
+    if (!given) return tl::unexpected(std::move(made).error());
   }
   return spare_path();
 }
