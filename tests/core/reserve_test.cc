@@ -140,6 +140,25 @@ TEST(ReserveTest, ALaneThatEndsWhileNothingGoesInIsNotForgotten) {
   value_of(Stream::open(full.env(), full.options()));
 }
 
+TEST(ReserveTest, ALaneThatComesWhileNothingGoesInIsDeclaredBeforeItsRecords) {
+  FullStream full(4);
+  value_of(full.open());
+  full.fill();
+  full.sync();
+  full.restart(true);
+  value_of(full.open());
+  value_of(full.stream().declare_lane(testing::make_identity(9), 0, 0, false));
+  const auto refused = append_records(full.stream(), 9, {"late"}, 16);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kFull);
+  full.acknowledge();
+  const Appended late = value_of(append_records(full.stream(), 9, {"late"}, 16));
+  full.sync();
+  const auto back = testing::read_all(full.env(), full.options().directory);
+  ASSERT_TRUE(back.records.contains(late.first_offset)) << "its lane was not declared before it";
+  EXPECT_EQ(back.records.at(late.first_offset), "late");
+}
+
 TEST(ReserveTest, AfterAPowerCutAtAnyStepItStartsAndCanBeDrained) {
   FullStream whole(3);
   value_of(whole.open());

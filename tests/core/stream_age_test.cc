@@ -235,6 +235,23 @@ TEST(StreamAgeTest, WhatCannotBeSyncedIsNotDropped) {
   EXPECT_EQ(aged.stream().oldest_offset(), 1U);
 }
 
+TEST(StreamAgeTest, WhatASyncUnderWayIsToMakeSafeIsNotDropped) {
+  AgedStream aged;
+  aged.open();
+  for (int i = 0; i < 100 && !aged.stream().sync_is_urgent(); ++i) aged.append(5000);
+  ASSERT_TRUE(aged.stream().sync_is_urgent()) << "a whole segment waits";
+  const auto slow = aged.stream().plan_sync();
+  ASSERT_TRUE(slow);
+  for (int second = 0; second < 200; ++second) {
+    aged.env().advance_ns(kSecond);
+    value_of(aged.stream().collect());
+  }
+  EXPECT_EQ(aged.stream().oldest_offset(), 0U);
+  value_of(aged.stream().finish_sync(*slow, slow->run()));
+  value_of(aged.stream().collect());
+  EXPECT_GT(aged.stream().oldest_offset(), 0U);
+}
+
 /// A life with drops for age, fast and slow.
 void run_script(AgedStream& aged) {
   aged.open();
