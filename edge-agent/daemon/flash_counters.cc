@@ -50,6 +50,7 @@ FlashReading read_flash_counters(const std::string& directory) {
   if (::statfs(directory.c_str(), &system) != 0 || ::stat(directory.c_str(), &status) != 0) {
     return reading;
   }
+  reading.device = status.st_dev;
   if (system.f_type == TMPFS_MAGIC || system.f_type == RAMFS_MAGIC) {
     reading.device_bytes = 0;
     return reading;

@@ -15,6 +15,8 @@ struct FlashReading {
   std::optional<std::uint64_t> device_bytes;
   /// Bytes that this process has caused to be written to any disk since it started.
   std::uint64_t own_bytes = 0;
+  /// Which device counts: another one's number says nothing of what this one has grown by.
+  std::uint64_t device = 0;
 };
 
 [[nodiscard]] FlashReading read_flash_counters(const std::string& directory);

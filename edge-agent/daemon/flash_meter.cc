@@ -19,6 +19,7 @@ FlashMeter::FlashMeter(std::string_view stored, const core::Uuid& boot_id,
                        const FlashReading& first, std::uint64_t now_ns)
     : boot_id_(boot_id),
       last_device_(first.device_bytes),
+      device_(first.device),
       last_own_(first.own_bytes),
       last_ns_(now_ns),
       store_at_ns_(now_ns + kStoreIntervalNs) {
@@ -65,7 +66,7 @@ bool FlashMeter::load(std::string_view stored) {
 void FlashMeter::note(const FlashReading& reading, std::uint64_t enqueued_bytes,
                       std::uint64_t now_ns) {
   read_at_ns_ = now_ns + kReadIntervalNs;
-  count_device(reading.device_bytes);
+  count_device(reading);
   totals_.own_bytes += growth(last_own_, reading.own_bytes);
   totals_.enqueued_bytes += growth(last_enqueued_, enqueued_bytes);
   rest_ns_ += growth(last_ns_, now_ns);
@@ -76,9 +77,14 @@ void FlashMeter::note(const FlashReading& reading, std::uint64_t enqueued_bytes,
   last_ns_ = now_ns;
 }
 
-void FlashMeter::count_device(const std::optional<std::uint64_t>& now) {
-  if (last_device_ && now) totals_.device_bytes += growth(*last_device_, *now);
-  last_device_ = now;
+/// Another card, or the file system below a mount point, has a count of its own.
+void FlashMeter::count_device(const FlashReading& now) {
+  const bool same = now.device == device_;
+  if (same && last_device_ && now.device_bytes) {
+    totals_.device_bytes += growth(*last_device_, *now.device_bytes);
+  }
+  last_device_ = now.device_bytes;
+  device_ = now.device;
 }
 
 std::string FlashMeter::store(std::uint64_t now_ns) {

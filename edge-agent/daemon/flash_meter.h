@@ -59,13 +59,14 @@ class FlashMeter {
 
  private:
   [[nodiscard]] bool load(std::string_view stored);
-  void count_device(const std::optional<std::uint64_t>& now);
+  void count_device(const FlashReading& now);
 
   FlashTotals totals_;
   core::Uuid boot_id_;
   core::Uuid stored_boot_;
   std::uint64_t stored_counter_ = 0;
-  std::optional<std::uint64_t> last_device_;
+  std::optional<std::uint64_t> last_device_;  // the bytes that ...
+  std::uint64_t device_ = 0;                  // ... this one had counted
   std::uint64_t last_own_ = 0;
   std::uint64_t last_enqueued_ = 0;
   std::uint64_t last_ns_ = 0;

@@ -55,6 +55,17 @@ TEST(FlashMeterTest, TotalsNeverGoBack) {
   EXPECT_EQ(meter.totals().device_bytes, 50U);
 }
 
+TEST(FlashMeterTest, WhatAnotherDeviceHasCountedIsNotTakenForGrowth) {
+  FlashMeter meter("", kBoot, {5000, 0, 7}, 0);
+  meter.note({6000, 0, 7}, 10, kSecond);
+  // The card is pulled out: below its mount point is the disk of the system.
+  meter.note({900'000'000'000, 0, 1}, 10, 2 * kSecond);
+  meter.note({900'000'000'500, 0, 1}, 10, 3 * kSecond);
+  meter.note({3000, 0, 8}, 10, 4 * kSecond);
+  meter.note({3200, 0, 8}, 10, 5 * kSecond);
+  EXPECT_EQ(meter.totals().device_bytes, 1000U + 500 + 200);
+}
+
 TEST(FlashMeterTest, ADirectoryOnNoDeviceIsSaidToBeThatAndOneInMemoryWearsNothing) {
   FlashMeter none("", kBoot, {std::nullopt, 0}, 0);
   none.note({std::nullopt, 9}, 10, 7200 * kSecond);
