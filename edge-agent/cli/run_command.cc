@@ -14,6 +14,8 @@ void block_signals() {
   sigaddset(&set, SIGTERM);
   sigaddset(&set, SIGINT);
   ::sigprocmask(SIG_BLOCK, &set, nullptr);
+  // Nor does a terminal that goes, or somebody's "reload", end the gateway: the children inherit it.
+  ::signal(SIGHUP, SIG_IGN);
 }
 
 int run_all(const std::string& config_path) {

@@ -206,6 +206,7 @@ class RoundTrip(Machine):
         os.kill(first, signal.SIGKILL)
         second = wait_for(lambda: (lambda pid: pid if pid != first else None)(agent_pid()))
         self.assertNotEqual(first, second)
+        run.send_signal(signal.SIGHUP)  # who dies of it does not end with 0
         run.send_signal(signal.SIGTERM)
         self.assertEqual(run.wait(20), 0)
         self.assertFalse(self.is_running())
