@@ -16,6 +16,7 @@
 #include "core/env/paths.h"
 #include "core/env/posix_file.h"
 #include "spillway/core/assert.h"
+#include "spillway/core/env/build_time.h"
 
 namespace spillway::core::env {
 
@@ -23,8 +24,6 @@ namespace {
 
 constexpr mode_t kDirectoryMode = 0750;
 constexpr std::uint64_t kNsPerSecond = 1'000'000'000;
-/// When this was configured, in seconds UTC: a wall clock before it is certainly wrong.
-constexpr std::uint64_t kBuiltAtSeconds = SPILLWAY_BUILT_AT_SECONDS;
 
 std::uint64_t read_clock(clockid_t clock) {
   timespec now{};
@@ -146,7 +145,7 @@ class PosixEnv final : public Env {
   [[nodiscard]] bool utc_is_certain() override {
     timex state{};
     if (::adjtimex(&state) >= 0 && (state.status & STA_UNSYNC) == 0) return true;
-    return utc_ns() > kBuiltAtSeconds * kNsPerSecond;
+    return utc_ns() > built_at_ns();
   }
 
   [[nodiscard]] Uuid boot_id() override { return boot_id_; }

@@ -49,10 +49,10 @@ UplinkRunner::UplinkRunner(boost::asio::io_context& io, core::env::Env& env,
 
 Result<void> UplinkRunner::prepare() {
   SPILLWAY_TRY(endpoint, parse_endpoint(config_.url));
-  endpoint_ = endpoint;
-  if (!endpoint_.tls) return {};
-  SPILLWAY_TRY(tls, make_client_tls(config_.tls));
-  tls_ = tls;
+  target_.endpoint = endpoint;
+  if (!endpoint.tls) return {};
+  SPILLWAY_TRY(tls, TlsFiles::open(TlsRole::kClient, config_.tls));
+  target_.tls = tls;
   return {};
 }
 
@@ -111,7 +111,7 @@ void UplinkRunner::connect() {
       UplinkSessionOptions{gateway_.id, gateway_config_.name, config_.name, config_.window_bytes},
       sources);
   socket_ =
-      connect_websocket(io_, endpoint_, tls_,
+      connect_websocket(io_, target_,
                         {[this] { on_open(); }, [this](const Bytes& bytes) { on_message(bytes); },
                          [this] { pump(); }, [this](const Error& error) { on_closed(error); }});
 }

@@ -77,8 +77,7 @@ class UplinkRunner {
   core::UplinkConfig config_;
   OnFatal on_fatal_;
   std::function<void()> on_stopped_;
-  Endpoint endpoint_;
-  TlsContext tls_;
+  LinkTarget target_;
   core::Gateway gateway_;
   std::vector<std::unique_ptr<StreamSource>> sources_;
   std::optional<UplinkSession> session_;

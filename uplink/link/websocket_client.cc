@@ -21,11 +21,11 @@ class Client final : public WebSocketConnection<Stream> {
 
  public:
   template <typename... Arguments>
-  Client(asio::io_context& io, Endpoint endpoint, WebSocketHandlers handlers,
+  Client(asio::io_context& io, LinkTarget target, WebSocketHandlers handlers,
          Arguments&&... arguments)
-      : Base(std::move(handlers), endpoint.host + ":" + std::to_string(endpoint.port),
+      : Base(std::move(handlers), target.endpoint.host + ":" + std::to_string(target.endpoint.port),
              std::forward<Arguments>(arguments)...),
-        endpoint_(std::move(endpoint)),
+        endpoint_(target.endpoint),
         resolver_(io),
         resolve_timer_(io) {}
 
@@ -106,15 +106,18 @@ class Client final : public WebSocketConnection<Stream> {
 
 }  // namespace
 
-std::shared_ptr<WebSocket> connect_websocket(asio::io_context& io, const Endpoint& endpoint,
-                                             const TlsContext& tls, WebSocketHandlers handlers) {
-  SPILLWAY_ASSERT(endpoint.tls == (tls != nullptr));
-  if (tls != nullptr) {
-    auto client = std::make_shared<Client<TlsStream>>(io, endpoint, std::move(handlers), io, *tls);
+std::shared_ptr<WebSocket> connect_websocket(asio::io_context& io, LinkTarget target,
+                                             WebSocketHandlers handlers) {
+  SPILLWAY_ASSERT(target.endpoint.tls == (target.tls != nullptr));
+  if (target.tls != nullptr) {
+    const TlsContext tls = target.tls->current();
+    auto client =
+        std::make_shared<Client<TlsStream>>(io, std::move(target), std::move(handlers), io, *tls);
     client->start();
     return client;
   }
-  auto client = std::make_shared<Client<PlainStream>>(io, endpoint, std::move(handlers), io);
+  auto client =
+      std::make_shared<Client<PlainStream>>(io, std::move(target), std::move(handlers), io);
   client->start();
   return client;
 }

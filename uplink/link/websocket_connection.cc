@@ -31,6 +31,22 @@ void WebSocketConnection<Stream>::abort() {
 }
 
 template <typename Stream>
+TcpState WebSocketConnection<Stream>::look_at_socket() const {
+  auto& socket = beast::get_lowest_layer(stream_).socket();
+  error_code error;
+  const auto local = socket.local_endpoint(error);
+  if (error) return {};
+  return look_at_tcp(socket.native_handle(), local.address().is_v6());
+}
+
+template <typename Stream>
+WireBytes WebSocketConnection<Stream>::wire_bytes() const {
+  if (finished_) return last_wire_bytes_;
+  const TcpState tcp = look_at_socket();
+  return tcp.is_known ? WireBytes{tcp.wire_sent_bytes, tcp.wire_received_bytes} : last_wire_bytes_;
+}
+
+template <typename Stream>
 void WebSocketConnection<Stream>::opened() {
   if (finished_) return;
   open_ = true;
@@ -55,6 +71,7 @@ void WebSocketConnection<Stream>::set_timeouts(beast::role_type role) {
 template <typename Stream>
 void WebSocketConnection<Stream>::finish(core::Error error) {
   if (finished_) return;
+  last_wire_bytes_ = wire_bytes();
   finished_ = true;
   beast::get_lowest_layer(stream_).close();
   // Posted: the caller may stand inside one of the handlers that are destroyed with this.

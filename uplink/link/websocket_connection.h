@@ -11,8 +11,8 @@
 #include <boost/beast/websocket/ssl.hpp>
 #include <chrono>
 #include <deque>
-#include <optional>
 
+#include "uplink/link/tcp_state.h"
 #include "uplink/link/websocket.h"
 
 namespace spillway::uplink {
@@ -46,6 +46,8 @@ class WebSocketConnection : public WebSocket,
   const std::string& peer() const override { return peer_; }
   void close() override;
   void abort() override;
+  WireBytes wire_bytes() const override;
+  const PeerCertificate& peer_certificate() const override { return certificate_; }
 
  protected:
   /// The handshake is done: messages may flow.
@@ -55,7 +57,11 @@ class WebSocketConnection : public WebSocket,
   void fail(const std::string& what, const error_code& error);
   void set_handlers(WebSocketHandlers handlers) { handlers_ = std::move(handlers); }
 
-  Stream stream_;
+  [[nodiscard]] TcpState look_at_socket() const;
+
+  // Mutable: Beast's way to the socket is, and looking at it changes nothing.
+  mutable Stream stream_;
+  PeerCertificate certificate_;
   bool finished_ = false;
 
  private:
@@ -72,6 +78,7 @@ class WebSocketConnection : public WebSocket,
   bool writing_ = false;
   bool paused_ = false;
   bool closing_ = false;
+  WireBytes last_wire_bytes_;
 };
 
 extern template class WebSocketConnection<PlainStream>;

@@ -148,9 +148,9 @@ ConsumerServer::~ConsumerServer() = default;
 
 Result<void> ConsumerServer::listen(const core::ConsumerConfig& config) {
   SPILLWAY_TRY(endpoint, uplink::parse_endpoint(config.listen));
-  uplink::TlsContext tls;
+  std::shared_ptr<uplink::TlsFiles> tls;
   if (endpoint.tls) {
-    SPILLWAY_TRY(made, uplink::make_server_tls(config.tls));
+    SPILLWAY_TRY(made, uplink::TlsFiles::open(uplink::TlsRole::kServer, config.tls));
     tls = made;
   }
   SPILLWAY_TRY(listener, listen_websocket(io_, endpoint, tls, [this](auto socket) {

@@ -114,7 +114,7 @@ class Server final : public uplink::WebSocketConnection<Stream> {
 
 class Listener final : public WebSocketListener {
  public:
-  Listener(asio::io_context& io, uplink::TlsContext tls, OnConnection on_connection)
+  Listener(asio::io_context& io, std::shared_ptr<uplink::TlsFiles> tls, OnConnection on_connection)
       : acceptor_(io), pause_(io), tls_(std::move(tls)), on_connection_(std::move(on_connection)) {}
   ~Listener() override { stop(); }
 
@@ -164,7 +164,7 @@ class Listener final : public WebSocketListener {
     const std::string peer = remote.address().to_string() + ":" + std::to_string(remote.port());
     if (tls_ != nullptr) {
       std::make_shared<Server<TlsStream>>(peer, on_connection_, open_connections_,
-                                          std::move(socket), *tls_)
+                                          std::move(socket), *tls_->current())
           ->start();
     } else {
       std::make_shared<Server<PlainStream>>(peer, on_connection_, open_connections_,
@@ -175,7 +175,7 @@ class Listener final : public WebSocketListener {
 
   tcp::acceptor acceptor_;
   asio::steady_timer pause_;
-  uplink::TlsContext tls_;
+  std::shared_ptr<uplink::TlsFiles> tls_;
   OnConnection on_connection_;
   std::shared_ptr<std::size_t> open_connections_ = std::make_shared<std::size_t>(0);
 };
@@ -183,7 +183,7 @@ class Listener final : public WebSocketListener {
 }  // namespace
 
 core::Result<std::unique_ptr<WebSocketListener>> listen_websocket(
-    asio::io_context& io, const uplink::Endpoint& endpoint, const uplink::TlsContext& tls,
+    asio::io_context& io, const uplink::Endpoint& endpoint, std::shared_ptr<uplink::TlsFiles> tls,
     WebSocketListener::OnConnection on_connection) {
   SPILLWAY_ASSERT(endpoint.tls == (tls != nullptr));
   const std::string where = endpoint.host + ":" + std::to_string(endpoint.port);
@@ -193,7 +193,7 @@ core::Result<std::unique_ptr<WebSocketListener>> listen_websocket(
     return core::fail(core::ErrorCode::kInvalidArgument,
                       "cannot look up " + where + " to listen there: " + error.message());
   }
-  auto listener = std::make_unique<Listener>(io, tls, std::move(on_connection));
+  auto listener = std::make_unique<Listener>(io, std::move(tls), std::move(on_connection));
   error = listener->open(found.begin()->endpoint());
   if (error == asio::error::address_in_use) {
     return core::fail(core::ErrorCode::kBusy, "cannot listen on " + where +

@@ -34,9 +34,10 @@ class WebSocketListener {
   [[nodiscard]] virtual std::uint16_t port() const = 0;
 };
 
+/// `tls` is needed if and only if the endpoint says so; changed files count for the next connection.
 /// kBusy: the port is in use.
 [[nodiscard]] core::Result<std::unique_ptr<WebSocketListener>> listen_websocket(
-    boost::asio::io_context& io, const uplink::Endpoint& endpoint, const uplink::TlsContext& tls,
-    WebSocketListener::OnConnection on_connection);
+    boost::asio::io_context& io, const uplink::Endpoint& endpoint,
+    std::shared_ptr<uplink::TlsFiles> tls, WebSocketListener::OnConnection on_connection);
 
 }  // namespace spillway::consumer
