@@ -78,6 +78,24 @@ std::string complaint_about_url(std::string_view url) {
   return complaint_about(url, 1, false, true, "wss://consumer.example:7443/path");
 }
 
+std::string complaint_about_proxy(std::string_view address) {
+  constexpr std::string_view kScheme = "http://";
+  const std::string wrong =
+      "\"" + std::string(address) + "\" is not an address such as \"http://proxy.example:3128\"";
+  if (!address.starts_with(kScheme)) {
+    return wrong + "; only HTTP proxies are supported, and they are spoken to without TLS";
+  }
+  if (address.find('@') != std::string_view::npos) {
+    return "user and password do not belong into the address: name their file as "
+           "proxy_credentials_file";
+  }
+  std::string_view rest = address.substr(kScheme.size());
+  if (rest.ends_with('/')) rest.remove_suffix(1);
+  const Authority authority = split(rest);
+  const bool port_ok = !authority.has_port || is_port(authority.port, 1);
+  return (is_host(authority.host) || is_bracketed(authority.host)) && port_ok ? "" : wrong;
+}
+
 std::string complaint_about_listen(std::string_view address) {
   return complaint_about(address, 0, true, false, "ws://127.0.0.1:7443");
 }

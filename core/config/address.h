@@ -13,6 +13,8 @@ namespace spillway::core {
 /// The same for the address a consumer listens on, where the port must be given (0: any free one)
 /// and no path may be.
 [[nodiscard]] std::string complaint_about_listen(std::string_view address);
+/// The same for an HTTP proxy: http://host[:port].
+[[nodiscard]] std::string complaint_about_proxy(std::string_view address);
 [[nodiscard]] inline bool is_secure(std::string_view url) { return url.starts_with("wss://"); }
 
 }  // namespace spillway::core

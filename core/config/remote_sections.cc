@@ -9,8 +9,11 @@ namespace spillway::core {
 
 namespace {
 
-constexpr std::array<std::string_view, 7> kUplinkKeys{
-    "name", "streams", "url", "tls", "window_bytes", "reconnect_min", "reconnect_max"};
+constexpr std::array<std::string_view, 10> kUplinkKeys{
+    "name",          "streams",      "url",
+    "tls",           "window_bytes", "reconnect_min",
+    "reconnect_max", "proxy",        "proxy_credentials_file",
+    "ping_interval"};
 constexpr std::array<std::string_view, 5> kLaterUplinkKeys{"rate_limit", "priority", "weight",
                                                            "budget", "window"};
 constexpr std::array<std::string_view, 3> kTlsKeys{"ca", "certificate", "key"};
@@ -109,6 +112,8 @@ Result<void> read_uplink(const toml::table& table, Config& config) {
   SPILLWAY_CHECKED(reader.read_bytes("window_bytes", uplink.window_bytes));
   SPILLWAY_CHECKED(reader.read_duration("reconnect_min", uplink.reconnect_ns_min));
   SPILLWAY_CHECKED(reader.read_duration("reconnect_max", uplink.reconnect_ns_max));
+  SPILLWAY_CHECKED(read_proxy(reader, uplink.proxy));
+  SPILLWAY_CHECKED(read_ping_interval(reader, uplink.ping_interval_ns));
   SPILLWAY_CHECKED(check_uplink(reader, config, uplink));
   SPILLWAY_CHECKED(check_streams(reader, config, uplink));
   SPILLWAY_CHECKED(

@@ -16,6 +16,9 @@ namespace spillway::core {
 [[nodiscard]] Result<void> read_stream(const toml::table& table, Config& config);
 /// After the streams: an uplink may name only those that there are.
 [[nodiscard]] Result<void> read_uplink(const toml::table& table, Config& config);
+/// proxy, proxy_credentials_file and ping_interval, which a link has.
+[[nodiscard]] Result<void> read_proxy(const TableReader& reader, ProxyConfig& proxy);
+[[nodiscard]] Result<void> read_ping_interval(const TableReader& reader, std::uint64_t& ns);
 [[nodiscard]] Result<void> read_consumer(const toml::table& table, Config& config);
 
 /// [a-z0-9_-]{1,63}: a name that becomes a directory's or a file's.

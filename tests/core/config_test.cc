@@ -203,6 +203,25 @@ TEST(Config, gateway_that_could_not_work_is_refused) {
   expect_complaint("[gateway]\nlanes_per_user_max=0\n", "f.toml:2: ", "above 0");
 }
 
+TEST(Config, a_links_proxy_and_ping_interval_are_read_and_checked) {
+  const auto uplink = [](const std::string& rest) {
+    return "[[uplink]]\nname=\"u\"\nurl=\"wss://h\"\n" + rest + "\n";
+  };
+  const Config config = good(
+      uplink("proxy=\"http://[::1]:3128\"\nproxy_credentials_file=\"/f\"\nping_interval=\"60s\""));
+  EXPECT_EQ(config.uplinks[0].proxy.url, "http://[::1]:3128");
+  EXPECT_EQ(config.uplinks[0].proxy.credentials_file, "/f");
+  EXPECT_EQ(config.uplinks[0].ping_interval_ns, 60'000'000'000U);
+  for (const char* bad : {"socks5://h:1", "https://h:1", "h:1", "http://", "http://h:0",
+                          "http://h:x", "http://h/p"}) {
+    expect_complaint(uplink("proxy=\"" + std::string(bad) + "\""), "f.toml:4: ", "proxy: ");
+  }
+  expect_complaint(uplink("proxy=\"http://user:word@h:1\""),
+                   "f.toml:4: ", "proxy_credentials_file");
+  expect_complaint(uplink("proxy_credentials_file=\"/f\""), "f.toml:4: ", "without proxy");
+  expect_complaint(uplink("ping_interval=\"10ms\""), "f.toml:4: ", "from \"1s\" to \"10m\"");
+}
+
 TEST(Config, uplink_that_could_not_work_is_refused) {
   const auto uplink = [](const std::string& rest) {
     return "[[uplink]]\nname=\"u\"\n" + rest + "\n";

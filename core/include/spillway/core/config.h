@@ -12,14 +12,9 @@
 
 #include "spillway/core/result.h"
 #include "spillway/core/stream.h"
+#include "spillway/core/tls_config.h"
 
 namespace spillway::core {
-
-struct TlsConfig {
-  std::string ca;           // PEM file with the authorities that are trusted; empty: the system's
-  std::string certificate;  // PEM file with the own chain; empty: none is presented
-  std::string key;          // PEM file with its key
-};
 
 struct GatewayConfig {
   std::string name;       // default: the host name
@@ -47,11 +42,19 @@ struct StreamConfig {
   std::uint64_t memory_age_ns = 3'600'000'000'000;
 };
 
+/// An HTTP proxy between the uplink and its far end.
+struct ProxyConfig {
+  std::string url;               // http://host[:port]; empty: none
+  std::string credentials_file;  // "user:password"; empty: none are sent
+};
+
 struct UplinkConfig {
   std::string name;
   std::vector<std::string> streams;
   std::string url;  // ws://host:port[/path] or wss://
   TlsConfig tls;
+  ProxyConfig proxy;
+  std::uint64_t ping_interval_ns = 4'000'000'000;   // an open link may be silent for so long
   std::uint64_t window_bytes = 4ULL << 20;          // sent and not yet acknowledged, at most
   std::uint64_t reconnect_ns_min = 200'000'000;     // backoff: first wait
   std::uint64_t reconnect_ns_max = 60'000'000'000;  // and its cap
