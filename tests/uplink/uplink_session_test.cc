@@ -101,6 +101,15 @@ TEST_F(UplinkSessionTest, SilenceEndsTheSession) {
   EXPECT_EQ(session_.pause(), Pause::kBackoff);
 }
 
+TEST_F(UplinkSessionTest, WhatIsStillOnItsWayOutCannotBeAnsweredYet) {
+  open();
+  session_.still_sending(3'600'000'000'000);
+  EXPECT_TRUE(session_.on_tick(3'601'000'000'000));
+  session_.still_sending(1'000'000'000);
+  EXPECT_TRUE(session_.on_tick(3'602'000'000'000)) << "time does not run backwards";
+  EXPECT_FALSE(session_.on_tick(3'640'000'000'000));
+}
+
 TEST_F(UplinkSessionTest, ARefusalIsNotAnsweredAndDecidesThePause) {
   open();
   EXPECT_FALSE(session_.on_message(encode(Refusal{RefusalCode::kFenced, "newer"}), 1));

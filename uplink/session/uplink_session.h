@@ -18,6 +18,7 @@
 //  4. Where sending starts is what the Welcome says, never the cursor.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -36,7 +37,7 @@ struct UplinkSessionOptions {
   std::uint64_t window_bytes = 4ULL << 20;
   bool offers_zstd = true;  // compressed blocks go as they are, where the far end takes them
   std::uint64_t welcome_timeout_ns = 30'000'000'000;
-  std::uint64_t ack_timeout_ns = 60'000'000'000;  // something is on its way and nothing comes back
+  std::uint64_t ack_timeout_ns = 300'000'000'000;  // something is on its way and nothing comes back
 };
 
 enum class UplinkState : std::uint8_t { kNew, kHelloSent, kStreaming, kClosed };
@@ -58,6 +59,10 @@ class UplinkSession {
                                               std::uint64_t now_ns);
   /// The next message to send, if the window allows one and there is one.
   [[nodiscard]] core::Result<std::optional<Bytes>> pull(std::uint64_t now_ns);
+  /// What was sent is still on its way out: the far end cannot have answered it.
+  void still_sending(std::uint64_t now_ns) {
+    waiting_since_ns_ = std::max(waiting_since_ns_, now_ns);
+  }
   /// Timeouts; call about once a second.
   [[nodiscard]] core::Result<void> on_tick(std::uint64_t now_ns);
 
