@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "spillway/core/log.h"
+#include "uplink/link/proxy.h"
 
 namespace spillway::uplink {
 
@@ -50,6 +51,10 @@ UplinkRunner::UplinkRunner(boost::asio::io_context& io, core::env::Env& env,
 Result<void> UplinkRunner::prepare() {
   SPILLWAY_TRY(endpoint, parse_endpoint(config_.url));
   target_.endpoint = endpoint;
+  SPILLWAY_TRY(proxy, proxy_of(config_.proxy));
+  target_.proxy = proxy;
+  target_.timeouts.ping =
+      std::chrono::duration_cast<std::chrono::milliseconds>(nanoseconds(config_.ping_interval_ns));
   if (!endpoint.tls) return {};
   SPILLWAY_TRY(tls, TlsFiles::open(TlsRole::kClient, config_.tls));
   target_.tls = tls;
@@ -85,6 +90,11 @@ Result<void> UplinkRunner::open_sources() {
     sources.push_back(std::move(source));
   }
   sources_ = std::move(sources);
+  // Beside the first stream's cursor: where the uplink may write.
+  if (!known_time_) {
+    known_time_.emplace(env_, gateway_config_.spill_dir + "/" + config_.streams.front() +
+                                  "/cursors/" + config_.name + ".utc");
+  }
   return {};
 }
 
@@ -110,6 +120,8 @@ void UplinkRunner::connect() {
   session_.emplace(
       UplinkSessionOptions{gateway_.id, gateway_config_.name, config_.name, config_.window_bytes},
       sources);
+  known_time_->look();
+  target_.known_utc_ns = known_time_->utc_ns();
   socket_ =
       connect_websocket(io_, target_,
                         {[this] { on_open(); }, [this](const Bytes& bytes) { on_message(bytes); },
@@ -205,8 +217,11 @@ void UplinkRunner::retry_later() {
 
 void UplinkRunner::tick() {
   sync_cursors();
+  if (known_time_) known_time_->look();
   status_file_.update(status());
   if (state_ == State::kConnected || state_ == State::kConnecting) {
+    // On a slow link a message takes minutes to go out; whether it lives is the socket's to say.
+    if (socket_->unacked_bytes() != 0) session_->still_sending(env_.boottime_ns());
     const auto outcome = session_->on_tick(env_.boottime_ns());
     if (!outcome) {
       end_session(outcome.error());

@@ -28,6 +28,7 @@
 #include "spillway/core/gateway.h"
 #include "uplink/daemon/status_file.h"
 #include "uplink/link/backoff.h"
+#include "uplink/link/known_time.h"
 #include "uplink/link/websocket.h"
 #include "uplink/session/stream_source.h"
 #include "uplink/session/uplink_session.h"
@@ -78,6 +79,7 @@ class UplinkRunner {
   OnFatal on_fatal_;
   std::function<void()> on_stopped_;
   LinkTarget target_;
+  std::optional<KnownTime> known_time_;
   core::Gateway gateway_;
   std::vector<std::unique_ptr<StreamSource>> sources_;
   std::optional<UplinkSession> session_;

@@ -19,8 +19,8 @@
 #include <string>
 #include <vector>
 
-#include "spillway/core/config.h"
 #include "spillway/core/result.h"
+#include "spillway/core/tls_config.h"
 
 namespace boost::asio::ssl {
 class context;

@@ -63,6 +63,9 @@ class WebSocket {
   /// Since the connection began; never falls, and keeps its last value after the end. One system
   /// call.
   [[nodiscard]] virtual WireBytes wire_bytes() const = 0;
+  /// Of what was sent, what the far end's kernel does not have yet: as long as there is some, no
+  /// answer can be late. One system call.
+  [[nodiscard]] virtual std::uint64_t unacked_bytes() const = 0;
   /// What the peer showed of itself; empty without TLS or if it showed nothing. Its names are
   /// proven: the certificate was checked.
   [[nodiscard]] virtual const PeerCertificate& peer_certificate() const = 0;

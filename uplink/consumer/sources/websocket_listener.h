@@ -4,9 +4,11 @@
 // Threads: the io_context's.
 //
 // Invariants:
-//  1. A connection that does not finish its handshakes in time, or does not speak spillway.v1, is
-//     dropped.
+//  1. A connection that has not sent its first message in time, or does not speak spillway.v1, is
+//     dropped; whoever speaks TLS to a port without, or the other way round, is told so.
 //  2. At most kConnectionsMax connections are open; further ones are dropped at once.
+//  3. Of those at most kUnprovenMax have sent no message yet; who goes for a new one, and why, says
+//     handshake_queue.h.
 #pragma once
 
 #include <functional>
@@ -19,6 +21,7 @@ namespace spillway::consumer {
 class WebSocketListener {
  public:
   static constexpr std::size_t kConnectionsMax = 10'000;
+  static constexpr std::size_t kUnprovenMax = 2'000;
 
   /// Called for each connection whose handshakes are done: returns its handlers. on_open follows at
   /// once.
