@@ -17,10 +17,13 @@ constexpr std::array<std::string_view, 7> kGatewayKeys{"name",
                                                        "lanes_per_user_max",
                                                        "lane_bytes_per_user_max",
                                                        "flash_endurance"};
-constexpr std::array<std::string_view, 11> kStreamKeys{
-    "name",    "topics",    "sync_interval", "segment_bytes", "max_bytes", "when_full",
-    "max_age", "placement", "memory_bytes",  "memory_age",    "compress"};
-constexpr std::array<std::string_view, 2> kLaterStreamKeys{"priority", "weight"};
+constexpr std::array<std::string_view, 13> kStreamKeys{
+    "name",      "topics",   "sync_interval", "segment_bytes", "max_bytes",
+    "when_full", "max_age",  "placement",     "memory_bytes",  "memory_age",
+    "compress",  "priority", "weight"};
+
+constexpr std::int64_t kPriorityMax = 1000;
+constexpr std::uint64_t kWeightMax = 1000;
 
 constexpr std::uint64_t kSegmentBytesMin = 64ULL << 10;
 constexpr std::uint64_t kSegmentBytesMax = 1ULL << 30;
@@ -110,6 +113,18 @@ Result<void> read_placement(const TableReader& reader, StreamConfig& stream) {
   return {};
 }
 
+Result<void> read_share(const TableReader& reader, StreamConfig& stream) {
+  SPILLWAY_CHECKED(reader.read_integer("priority", stream.priority));
+  if (stream.priority < -kPriorityMax || stream.priority > kPriorityMax) {
+    return reader.complain("priority", "priority must be from -1000 to 1000; higher goes first");
+  }
+  SPILLWAY_CHECKED(reader.read_count("weight", stream.weight));
+  if (stream.weight > kWeightMax) {
+    return reader.complain("weight", "weight must be from 1 to 1000");
+  }
+  return {};
+}
+
 Result<void> check_memory(const TableReader& reader, const StreamConfig& stream) {
   if (stream.placement != Placement::kMemoryFirst ||
       stream.memory_bytes / kMemorySegmentsMin >= stream.segment_bytes) {
@@ -166,7 +181,7 @@ Result<void> read_gateway(const toml::table& table, Config& config) {
 Result<void> read_stream(const toml::table& table, Config& config) {
   StreamConfig stream;
   const TableReader reader(table, "[[stream]]", config.path);
-  SPILLWAY_CHECKED(reader.check_keys({kStreamKeys, kLaterStreamKeys}));
+  SPILLWAY_CHECKED(reader.check_keys({kStreamKeys, {}}));
   SPILLWAY_CHECKED(reader.read("name", stream.name));
   SPILLWAY_CHECKED(reader.read("topics", stream.topics));
   SPILLWAY_CHECKED(reader.read_duration("sync_interval", stream.sync_interval_ns));
@@ -176,6 +191,7 @@ Result<void> read_stream(const toml::table& table, Config& config) {
   SPILLWAY_CHECKED(read_max_age(reader, stream));
   SPILLWAY_CHECKED(read_compress(reader, stream));
   SPILLWAY_CHECKED(read_placement(reader, stream));
+  SPILLWAY_CHECKED(read_share(reader, stream));
   if (!is_valid_name(stream.name)) {
     return reader.complain("name", "name must be 1 to 63 of a-z, 0-9, '_' and '-'");
   }

@@ -33,6 +33,16 @@ constexpr std::array<Unit, 11> kStorageUnits{{{"", 1},
                                               {"GB", 1'000'000'000},
                                               {"TB", 1'000'000'000'000},
                                               {"PB", 1'000'000'000'000'000}}};
+/// In bits: rates of links are decimal but for those with an "i".
+constexpr std::array<Unit, 9> kLinkUnits{{{"bit/s", 1},
+                                          {"kbit/s", 1000},
+                                          {"Mbit/s", 1'000'000},
+                                          {"Gbit/s", 1'000'000'000},
+                                          {"B/s", 8},
+                                          {"kB/s", 8000},
+                                          {"MB/s", 8'000'000},
+                                          {"KiB/s", 8ULL << 10},
+                                          {"MiB/s", 8ULL << 20}}};
 constexpr std::uint64_t kSecond = 1'000'000'000;
 constexpr std::array<Unit, 7> kTimeUnits{{{"ns", 1},
                                           {"us", 1000},
@@ -68,6 +78,13 @@ Result<std::uint64_t> parse_storage_bytes(std::string_view text) {
   return parse_quantity(
       text, kStorageUnits,
       "a card's size: write a whole number with MB, GB, TB, MiB, GiB or TiB, such as \"10TB\"");
+}
+
+Result<std::uint64_t> parse_link_rate(std::string_view text) {
+  SPILLWAY_TRY(bits, parse_quantity(text, kLinkUnits,
+                                    "a link's rate: write a whole number with kbit/s, Mbit/s, kB/s "
+                                    "or KiB/s, such as \"2Mbit/s\""));
+  return bits / 8;
 }
 
 Result<std::uint64_t> parse_duration_ns(std::string_view text) {

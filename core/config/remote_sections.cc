@@ -9,13 +9,24 @@ namespace spillway::core {
 
 namespace {
 
-constexpr std::array<std::string_view, 10> kUplinkKeys{
-    "name",          "streams",      "url",
-    "tls",           "window_bytes", "reconnect_min",
-    "reconnect_max", "proxy",        "proxy_credentials_file",
-    "ping_interval"};
-constexpr std::array<std::string_view, 5> kLaterUplinkKeys{"rate_limit", "priority", "weight",
-                                                           "budget", "window"};
+/// From the proxy on they are each link's, see link_section.cc.
+constexpr std::array<std::string_view, 17> kUplinkKeys{"name",
+                                                       "streams",
+                                                       "url",
+                                                       "tls",
+                                                       "window_bytes",
+                                                       "reconnect_min",
+                                                       "reconnect_max",
+                                                       "link",
+                                                       "proxy",
+                                                       "proxy_credentials_file",
+                                                       "ping_interval",
+                                                       "interface",
+                                                       "rate_limit",
+                                                       "budget_per_day",
+                                                       "budget_per_month",
+                                                       "windows",
+                                                       "window_times"};
 constexpr std::array<std::string_view, 3> kTlsKeys{"ca", "certificate", "key"};
 constexpr std::array<std::string_view, 3> kConsumerKeys{"listen", "inbox", "tls"};
 constexpr std::array<std::string_view, 5> kLaterConsumerKeys{"retain", "max_bytes", "workflow",
@@ -23,24 +34,6 @@ constexpr std::array<std::string_view, 5> kLaterConsumerKeys{"retain", "max_byte
 
 constexpr std::uint64_t kWindowBytesMin = 64ULL << 10;
 constexpr std::uint64_t kWindowBytesMax = 1ULL << 30;
-
-/// `name` as a person writes it: "[uplink.tls]".
-Result<void> read_tls(const TableReader& owner, const std::string& name, bool secure,
-                      const std::string& path, TlsConfig& tls) {
-  SPILLWAY_TRY(table, owner.table("tls"));
-  if (table == nullptr) return {};
-  const TableReader reader(*table, name, path);
-  SPILLWAY_CHECKED(reader.check_keys({kTlsKeys, {}}));
-  SPILLWAY_CHECKED(reader.read("ca", tls.ca));
-  SPILLWAY_CHECKED(reader.read("certificate", tls.certificate));
-  SPILLWAY_CHECKED(reader.read("key", tls.key));
-  if (tls.certificate.empty() != tls.key.empty()) {
-    return reader.complain("key", "certificate and key are given together or not at all");
-  }
-  // Somebody who wrote this believes that the link is encrypted.
-  if (!secure) return reader.complain("ca", "the address is ws://, without TLS; make it wss://");
-  return {};
-}
 
 Result<void> check_streams(const TableReader& reader, const Config& config, UplinkConfig& uplink) {
   if (!reader.has("streams")) {
@@ -73,12 +66,6 @@ Result<void> check_uplink(const TableReader& reader, const Config& config,
     if (other.name != uplink.name) continue;
     return reader.complain("name", "there is another uplink named \"" + uplink.name + "\"");
   }
-  if (uplink.url.empty()) {
-    return reader.complain("url", "url is missing, such as \"wss://consumer.example:7443\"");
-  }
-  if (std::string complaint = complaint_about_url(uplink.url); !complaint.empty()) {
-    return reader.complain("url", "url: " + complaint);
-  }
   if (uplink.window_bytes < kWindowBytesMin || uplink.window_bytes > kWindowBytesMax) {
     return reader.complain("window_bytes", "window_bytes must be from 64KiB to 1GiB");
   }
@@ -102,10 +89,27 @@ Result<void> check_inbox(const TableReader& reader, const std::string& inbox) {
 
 }  // namespace
 
+Result<void> read_tls(const TableReader& owner, const std::string& name, bool secure,
+                      const std::string& path, TlsConfig& tls) {
+  SPILLWAY_TRY(table, owner.table("tls"));
+  if (table == nullptr) return {};
+  const TableReader reader(*table, name, path);
+  SPILLWAY_CHECKED(reader.check_keys({kTlsKeys, {}}));
+  SPILLWAY_CHECKED(reader.read("ca", tls.ca));
+  SPILLWAY_CHECKED(reader.read("certificate", tls.certificate));
+  SPILLWAY_CHECKED(reader.read("key", tls.key));
+  if (tls.certificate.empty() != tls.key.empty()) {
+    return reader.complain("key", "certificate and key are given together or not at all");
+  }
+  // Somebody who wrote this believes that the link is encrypted.
+  if (!secure) return reader.complain("ca", "the address is ws://, without TLS; make it wss://");
+  return {};
+}
+
 Result<void> read_uplink(const toml::table& table, Config& config) {
   UplinkConfig uplink;
   const TableReader reader(table, "[[uplink]]", config.path);
-  SPILLWAY_CHECKED(reader.check_keys({kUplinkKeys, kLaterUplinkKeys}));
+  SPILLWAY_CHECKED(reader.check_keys({kUplinkKeys, {}}));
   SPILLWAY_CHECKED(reader.read("name", uplink.name));
   SPILLWAY_CHECKED(reader.read("streams", uplink.streams));
   SPILLWAY_CHECKED(reader.read("url", uplink.url));
@@ -116,8 +120,7 @@ Result<void> read_uplink(const toml::table& table, Config& config) {
   SPILLWAY_CHECKED(read_ping_interval(reader, uplink.ping_interval_ns));
   SPILLWAY_CHECKED(check_uplink(reader, config, uplink));
   SPILLWAY_CHECKED(check_streams(reader, config, uplink));
-  SPILLWAY_CHECKED(
-      read_tls(reader, "[uplink.tls]", is_secure(uplink.url), config.path, uplink.tls));
+  SPILLWAY_CHECKED(read_links(reader, config.path, uplink));
   config.uplinks.push_back(std::move(uplink));
   return {};
 }

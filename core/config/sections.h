@@ -19,6 +19,12 @@ namespace spillway::core {
 /// proxy, proxy_credentials_file and ping_interval, which a link has.
 [[nodiscard]] Result<void> read_proxy(const TableReader& reader, ProxyConfig& proxy);
 [[nodiscard]] Result<void> read_ping_interval(const TableReader& reader, std::uint64_t& ns);
+/// The links of an uplink, from its own keys and its [[uplink.link]] tables; the rest of it is read.
+[[nodiscard]] Result<void> read_links(const TableReader& reader, const std::string& path,
+                                      UplinkConfig& uplink);
+/// `name` as a person writes it: "[uplink.tls]". `secure`: the address begins with wss://.
+[[nodiscard]] Result<void> read_tls(const TableReader& owner, const std::string& name, bool secure,
+                                    const std::string& path, TlsConfig& tls);
 [[nodiscard]] Result<void> read_consumer(const toml::table& table, Config& config);
 
 /// [a-z0-9_-]{1,63}: a name that becomes a directory's or a file's.

@@ -104,6 +104,15 @@ Result<void> TableReader::read_count(std::string_view key, std::uint64_t& out) c
   return {};
 }
 
+Result<void> TableReader::read_integer(std::string_view key, std::int64_t& out) const {
+  const toml::node* node = table_.get(key);
+  if (node == nullptr) return {};
+  const auto* number = node->as_integer();
+  if (number == nullptr) return complain(key, std::string(key) + " must be a whole number");
+  out = number->get();
+  return {};
+}
+
 Result<void> TableReader::read_bytes(std::string_view key, std::uint64_t& out) const {
   return read_size(key, out, parse_bytes);
 }

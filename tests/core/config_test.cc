@@ -128,10 +128,8 @@ TEST(Config, unknown_key_names_its_line_and_the_nearest_known_one) {
 }
 
 TEST(Config, key_of_a_later_version_is_refused_as_such) {
-  expect_complaint("[[stream]]\nname=\"a\"\ntopics=[\"#\"]\npriority=1\n",
-                   "f.toml:4: ", "not supported by this version");
-  expect_complaint("[[uplink]]\nname=\"a\"\nurl=\"ws://h\"\nrate_limit=\"2Mbit/s\"\n",
-                   "f.toml:4: ", "not supported by this version");
+  expect_complaint("[gateway]\nname=\"a\"\n[workflow]\n",
+                   "f.toml:3: ", "not supported by this version");
 }
 
 TEST(Config, mistake_of_grammar_or_type_names_its_line) {

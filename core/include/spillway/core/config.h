@@ -40,6 +40,17 @@ struct StreamConfig {
   Placement placement = Placement::kDisk;
   std::uint64_t memory_bytes = 16ULL << 20;
   std::uint64_t memory_age_ns = 3'600'000'000'000;
+  std::int64_t priority = 0;  // uplinks: what is higher goes first
+  std::uint64_t weight = 1;   // and this is the share among equals
+};
+
+/// A part of each week. An end at or before the begin lies on the next day.
+struct TimeWindow {
+  static constexpr std::uint16_t kMinutesADay = 24 * 60;
+
+  std::uint8_t days = 0x7F;  // on which it begins; bit 0 is Monday
+  std::uint16_t begin_minute = 0;
+  std::uint16_t end_minute = kMinutesADay;
 };
 
 /// An HTTP proxy between the uplink and its far end.
@@ -48,13 +59,29 @@ struct ProxyConfig {
   std::string credentials_file;  // "user:password"; empty: none are sent
 };
 
+/// One way to the far end, and what it may cost.
+struct LinkConfig {
+  std::string name;
+  std::string interface;  // empty: the one that the routes say
+  std::string url;
+  TlsConfig tls;
+  ProxyConfig proxy;
+  std::uint64_t ping_interval_ns = 4'000'000'000;  // an open link may be silent for so long
+  std::uint64_t rate_limit_bytes_per_s = 0;        // 0: none
+  std::uint64_t budget_per_day_bytes = 0;          // 0: none
+  std::uint64_t budget_per_month_bytes = 0;        // 0: none
+  std::vector<TimeWindow> windows;                 // empty: always
+  bool windows_are_local = false;                  // in the machine's time zone; else UTC
+};
+
 struct UplinkConfig {
   std::string name;
   std::vector<std::string> streams;
   std::string url;  // ws://host:port[/path] or wss://
   TlsConfig tls;
   ProxyConfig proxy;
-  std::uint64_t ping_interval_ns = 4'000'000'000;   // an open link may be silent for so long
+  std::uint64_t ping_interval_ns = 4'000'000'000;  // an open link may be silent for so long
+  std::vector<LinkConfig> links;  // the best one first; at least one, made of what stands above
   std::uint64_t window_bytes = 4ULL << 20;          // sent and not yet acknowledged, at most
   std::uint64_t reconnect_ns_min = 200'000'000;     // backoff: first wait
   std::uint64_t reconnect_ns_max = 60'000'000'000;  // and its cap
@@ -87,5 +114,11 @@ struct Config {
 /// The same, and decimal as on a card's label: "64GB", "10TB".
 [[nodiscard]] Result<std::uint64_t> parse_storage_bytes(std::string_view text);
 [[nodiscard]] Result<std::uint64_t> parse_duration_ns(std::string_view text);
+/// "2Mbit/s", "64kbit/s", "250kB/s", "1MiB/s" -> bytes a second.
+[[nodiscard]] Result<std::uint64_t> parse_link_rate(std::string_view text);
+/// "22:00-06:00", "sat,sun 00:00-24:00", "mon-fri 18:30-07:00".
+[[nodiscard]] Result<TimeWindow> parse_time_window(std::string_view text);
+/// The same the other way round.
+[[nodiscard]] std::string text_of(const TimeWindow& window);
 
 }  // namespace spillway::core
