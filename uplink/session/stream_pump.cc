@@ -93,7 +93,9 @@ const core::JournalRange* StreamPump::find(const core::Uuid& journal) const {
 
 core::Uuid StreamPump::journal() const { return acked_.journal; }
 
-Result<std::optional<Bytes>> StreamPump::pull() {
+Result<std::optional<Bytes>> StreamPump::pull(std::uint64_t bytes_target) {
+  run_bytes_target_ =
+      static_cast<std::size_t>(std::clamp<std::uint64_t>(bytes_target, 1, kBlocksBytesTarget));
   if (runs_.empty() && !gap_) SPILLWAY_CHECKED(collect());
   if (!runs_.empty()) return flush_blocks();
   if (gap_) return flush_gap();
@@ -110,7 +112,7 @@ Result<void> StreamPump::collect() {
     SPILLWAY_TRY(taken, take(block));
     if (!taken) return {};
   }
-  while (run_bytes_ < kBlocksBytesTarget) {
+  while (run_bytes_ < run_bytes_target_) {
     SPILLWAY_TRY(item, source_.next());
     if (!item) return {};
     if (const auto* gap = std::get_if<core::Gap>(&*item)) {
@@ -141,7 +143,7 @@ Result<bool> StreamPump::take(const core::Block& block) {
   const bool missing = !foreign && data && base > position_;
   if (missing && !gap_) gap_ = core::Gap{position_, base, format::GapReason::none, 0};
   const bool other_journal = !runs_.empty() && block.journal != run_journal_;
-  const bool no_room = !runs_.empty() && run_bytes_ + bytes_of(block) > kBlocksBytesTarget;
+  const bool no_room = !runs_.empty() && run_bytes_ + bytes_of(block) > run_bytes_target_;
   if (foreign || missing || other_journal || no_room) {
     held_stored_.assign(block.stored.begin(), block.stored.end());
     held_ = block;

@@ -29,8 +29,9 @@ class StreamPump {
   /// Decides from the Welcome where sending starts. kRefused: the far end holds more than we do.
   /// `zstd`: the far end takes blocks that are compressed.
   [[nodiscard]] core::Result<void> start(const WantedStream& wanted, bool zstd);
-  /// The next message, if there is anything to send.
-  [[nodiscard]] core::Result<std::optional<Bytes>> pull();
+  /// The next message, if there is anything to send: of about `bytes_target` of blocks, but of one
+  /// block at least.
+  [[nodiscard]] core::Result<std::optional<Bytes>> pull(std::uint64_t bytes_target);
   /// kProtocol: an ack beyond what was sent, backwards, or for a journal that is not ours.
   [[nodiscard]] core::Result<void> acknowledge(const Ack& ack);
 
@@ -72,6 +73,7 @@ class StreamPump {
   core::Uuid run_journal_;
   std::vector<Run> runs_;
   std::size_t run_bytes_ = 0;
+  std::size_t run_bytes_target_ = 0;
   std::uint64_t run_next_offset_ = 0;
   std::optional<core::Gap> gap_;     // the next thing to send, after runs_
   std::optional<core::Block> held_;  // a block of another journal, after runs_ and gap_

@@ -11,8 +11,32 @@ using core::ErrorCode;
 using core::fail;
 using core::Result;
 
+namespace {
+
+/// A message is at most this part of the window, so that several are on their way.
+constexpr std::uint64_t kMessagesAWindow = 8;
+/// So many messages' room is kept for live data.
+constexpr std::uint64_t kLiveMessages = 2;
+constexpr std::uint64_t kLiveBytesMin = 4U << 10;
+/// However well a stream compresses, a message does not hold more of it for each byte on the wire.
+constexpr double kBlocksPerByteMax = 16;
+
+double smoothed(double mean, double measured) { return (7 * mean + measured) / 8; }
+
+std::vector<StreamShare> shares_of(const UplinkSessionOptions& options, std::size_t streams) {
+  std::vector<StreamShare> shares = options.shares;
+  shares.resize(streams);
+  return shares;
+}
+
+}  // namespace
+
 UplinkSession::UplinkSession(UplinkSessionOptions options, std::span<BlockSource* const> sources)
-    : options_(std::move(options)), window_bytes_(options_.window_bytes) {
+    : options_(std::move(options)),
+      window_bytes_(options_.window_bytes),
+      scheduler_(shares_of(options_, sources.size())),
+      send_window_(options_.window_bytes, options_.rate_limit_bytes_per_s),
+      lanes_(sources.size()) {
   SPILLWAY_ASSERT(sources.size() <= kStreamsMax);
   pumps_.reserve(sources.size());
   for (BlockSource* source : sources) {
@@ -47,6 +71,7 @@ Result<Bytes> UplinkSession::on_open(std::uint64_t now_ns) {
   }
   state_ = UplinkState::kHelloSent;
   waiting_since_ns_ = now_ns;
+  hello_sent_ns_ = now_ns;
   return encode(hello);
 }
 
@@ -55,22 +80,25 @@ Result<void> UplinkSession::on_message(std::span<const std::byte> bytes, std::ui
   auto message = decode(bytes);
   if (!message) return tl::unexpected(close(std::move(message).error(), true));
   waiting_since_ns_ = now_ns;
-  auto outcome = handle(*message);
+  auto outcome = handle(*message, now_ns);
   if (!outcome) return tl::unexpected(close(std::move(outcome).error(), !peer_ended_));
   return {};
 }
 
-Result<void> UplinkSession::handle(const Message& message) {
+Result<void> UplinkSession::handle(const Message& message, std::uint64_t now_ns) {
   if (const auto* refusal = std::get_if<Refusal>(&message)) {
     peer_ended_ = true;
     return tl::unexpected(refused(*refusal));
   }
   if (const auto* welcome = std::get_if<Welcome>(&message)) {
-    if (state_ == UplinkState::kHelloSent) return handle_welcome(*welcome);
+    if (state_ == UplinkState::kHelloSent) {
+      send_window_.on_round_trip(now_ns - std::min(now_ns, hello_sent_ns_), now_ns);
+      return handle_welcome(*welcome);
+    }
     return fail(ErrorCode::kProtocol, "the consumer sent a Welcome that nobody asked for");
   }
   if (const auto* ack = std::get_if<Ack>(&message)) {
-    if (state_ == UplinkState::kStreaming) return handle_ack(*ack);
+    if (state_ == UplinkState::kStreaming) return handle_ack(*ack, now_ns);
     return fail(ErrorCode::kProtocol, "the consumer sent an Ack before its Welcome");
   }
   return fail(ErrorCode::kProtocol, "the consumer sent a message that only an uplink may send");
@@ -99,7 +127,7 @@ Result<void> UplinkSession::handle_welcome(const Welcome& welcome) {
   return {};
 }
 
-Result<void> UplinkSession::handle_ack(const Ack& ack) {
+Result<void> UplinkSession::handle_ack(const Ack& ack, std::uint64_t now_ns) {
   if (ack.stream >= pumps_.size()) {
     return fail(ErrorCode::kProtocol, "the consumer acknowledged a stream that was never named");
   }
@@ -107,6 +135,7 @@ Result<void> UplinkSession::handle_ack(const Ack& ack) {
   const std::uint64_t before = pump.acked_offset();
   SPILLWAY_CHECKED(pump.acknowledge(ack));
   if (pump.acked_offset() > before) progressed_ = true;
+  note_acknowledged(ack.stream, now_ns);
   return {};
 }
 
@@ -128,29 +157,88 @@ Error UplinkSession::refused(const Refusal& refusal) {
 
 Result<std::optional<Bytes>> UplinkSession::pull(std::uint64_t now_ns) {
   if (state_ != UplinkState::kStreaming) return std::optional<Bytes>();
-  const std::uint64_t in_flight = in_flight_bytes();
-  if (in_flight != 0 && in_flight + kMessageBytesTarget > window_bytes_)
-    return std::optional<Bytes>();
-  auto message = pull_in_turn();
+  const bool idle = in_flight_bytes() == 0;
+  auto message = pull_in_turn(now_ns);
   if (!message) return tl::unexpected(close(std::move(message).error(), true));
   // The clock of the ack timeout starts when something is on its way again.
-  if (*message && in_flight == 0) waiting_since_ns_ = now_ns;
+  if (*message && idle) waiting_since_ns_ = now_ns;
   return message;
 }
 
-Result<std::optional<Bytes>> UplinkSession::pull_in_turn() {
-  for (std::size_t tried = 0; tried < pumps_.size(); ++tried) {
-    StreamPump& pump = pumps_[turn_];
-    turn_ = (turn_ + 1) % pumps_.size();
-    SPILLWAY_TRY(message, pump.pull());
-    if (message) return std::move(message);
+/// Nothing: the window is full, of our own measure or of the far end's.
+std::optional<Admission> UplinkSession::admission() const {
+  const std::uint64_t in_flight = in_flight_bytes();
+  if (in_flight == 0) return Admission::kAll;
+  const std::uint64_t message =
+      std::min<std::uint64_t>(window_bytes_ / kMessagesAWindow, kMessageBytesTarget);
+  if (in_flight + message > window_bytes_ || !send_window_.admits_live()) return {};
+  const bool room = in_flight + (1 + kLiveMessages) * message <= window_bytes_;
+  return room && send_window_.admits_backlog() ? Admission::kAll : Admission::kLiveOnly;
+}
+
+std::uint64_t UplinkSession::blocks_target(std::size_t stream) const {
+  const double blocks = static_cast<double>(send_window_.message_bytes()) *
+                        std::min(lanes_[stream].blocks_per_byte, kBlocksPerByteMax);
+  return std::min<std::uint64_t>(static_cast<std::uint64_t>(blocks),
+                                 std::max<std::uint64_t>(window_bytes_ / kMessagesAWindow, 1));
+}
+
+Result<std::optional<Bytes>> UplinkSession::pull_in_turn(std::uint64_t now_ns) {
+  const auto admitted = admission();
+  if (!admitted) return std::optional<Bytes>();
+  scheduler_.set_live_bytes(
+      std::max<std::uint64_t>(2 * send_window_.message_bytes(), kLiveBytesMin));
+  scheduler_.begin();
+  while (const auto stream = scheduler_.next(*admitted)) {
+    StreamPump& pump = pumps_[*stream];
+    const std::uint64_t before = pump.in_flight_bytes();
+    const std::uint64_t offset = pump.sent_offset();
+    SPILLWAY_TRY(message, pump.pull(blocks_target(*stream)));
+    if (message) {
+      note_sent(*stream,
+                {message->size(), pump.in_flight_bytes() - before, pump.sent_offset() - offset},
+                now_ns);
+      return std::move(message);
+    }
+    scheduler_.found_empty(*stream);
     if (pump.journal_ended() && in_flight_bytes() == 0) {
       pause_ = Pause::kNone;
       return fail(ErrorCode::kUnavailable,
                   "stream " + pump.name() + " goes on in a new journal: beginning a new session");
     }
   }
+  if (*admitted == Admission::kAll) send_window_.on_starved();
   return std::optional<Bytes>();
+}
+
+/// A message of declarations alone is never acknowledged: it is not on its way.
+void UplinkSession::note_sent(std::size_t stream, const Pulled& pulled, std::uint64_t now_ns) {
+  scheduler_.sent(stream, pulled.bytes);
+  if (pulled.blocks == 0) return;
+  Lane& lane = lanes_[stream];
+  lane.sent.push_back({pumps_[stream].sent_offset(), send_window_.on_sent(pulled.bytes, now_ns)});
+  const auto bytes = static_cast<double>(pulled.bytes);
+  lane.blocks_per_byte = smoothed(lane.blocks_per_byte, static_cast<double>(pulled.blocks) / bytes);
+  if (pulled.records == 0) return;
+  const double measured = bytes / static_cast<double>(pulled.records);
+  lane.bytes_per_record =
+      lane.bytes_per_record == 0 ? measured : smoothed(lane.bytes_per_record, measured);
+}
+
+void UplinkSession::note_acknowledged(std::size_t stream, std::uint64_t now_ns) {
+  const StreamPump& pump = pumps_[stream];
+  std::deque<Sent>& sent = lanes_[stream].sent;
+  while (!sent.empty() &&
+         (sent.front().next_offset <= pump.acked_offset() || pump.in_flight_bytes() == 0)) {
+    send_window_.on_acknowledged(sent.front().flight, now_ns);
+    sent.pop_front();
+  }
+}
+
+std::uint64_t UplinkSession::silent_ns(std::uint64_t now_ns) const {
+  const bool waits = state_ == UplinkState::kHelloSent ||
+                     (state_ == UplinkState::kStreaming && in_flight_bytes() != 0);
+  return waits && now_ns > waiting_since_ns_ ? now_ns - waiting_since_ns_ : 0;
 }
 
 Result<void> UplinkSession::on_tick(std::uint64_t now_ns) {

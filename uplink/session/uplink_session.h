@@ -13,18 +13,23 @@
 // Invariants:
 //  1. Unacknowledged bytes never pass the window (the smaller of ours and the Welcome's), but that
 //     one message is always allowed.
-//  2. Streams take turns, message by message: none starves.
+//  2. Streams take turns as StreamScheduler has it: live data first, none starves.
 //  3. An ack beyond what was sent, or backwards, ends the session; the cursor never goes back.
 //  4. Where sending starts is what the Welcome says, never the cursor.
+//  5. A backlog has no more on its way than keeps the link busy (SendWindow): live data finds a short
+//     line. Messages are as large as the link carries in a tenth of a second, but hold one block.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "uplink/policy/send_window.h"
+#include "uplink/policy/stream_scheduler.h"
 #include "uplink/protocol/messages.h"
 #include "uplink/session/stream_pump.h"
 
@@ -36,6 +41,8 @@ struct UplinkSessionOptions {
   std::string uplink;
   std::uint64_t window_bytes = 4ULL << 20;
   bool offers_zstd = true;  // compressed blocks go as they are, where the far end takes them
+  std::vector<StreamShare> shares{};         // of the sources; those without one get the usual one
+  std::uint64_t rate_limit_bytes_per_s = 0;  // what the link may be sent, as far as is known
   std::uint64_t welcome_timeout_ns = 30'000'000'000;
   std::uint64_t ack_timeout_ns = 300'000'000'000;  // something is on its way and nothing comes back
 };
@@ -77,13 +84,43 @@ class UplinkSession {
   [[nodiscard]] const std::vector<StreamPump>& streams() const { return pumps_; }
   [[nodiscard]] std::uint64_t in_flight_bytes() const;
   [[nodiscard]] std::uint64_t window_bytes() const { return window_bytes_; }
+  [[nodiscard]] const SendWindow& send_window() const { return send_window_; }
+  /// The stream keeps up: it has no backlog.
+  [[nodiscard]] bool is_live(std::size_t stream) const { return scheduler_.is_live(stream); }
+  /// What a record of the stream takes on the wire, of late; 0: none was sent yet.
+  [[nodiscard]] double bytes_per_record(std::size_t stream) const {
+    return lanes_[stream].bytes_per_record;
+  }
+  /// For how long an answer has been waited for; 0: none is.
+  [[nodiscard]] std::uint64_t silent_ns(std::uint64_t now_ns) const;
 
  private:
-  [[nodiscard]] core::Result<void> handle(const Message& message);
+  /// A message on its way, and where its end is.
+  struct Sent {
+    std::uint64_t next_offset = 0;
+    Flight flight;
+  };
+  /// One stream's messages on their way; how many bytes of blocks make one on the wire.
+  struct Lane {
+    std::deque<Sent> sent;
+    double blocks_per_byte = 1;
+    double bytes_per_record = 0;
+  };
+
+  [[nodiscard]] core::Result<void> handle(const Message& message, std::uint64_t now_ns);
   [[nodiscard]] core::Result<void> handle_welcome(const Welcome& welcome);
-  [[nodiscard]] core::Result<void> handle_ack(const Ack& ack);
+  [[nodiscard]] core::Result<void> handle_ack(const Ack& ack, std::uint64_t now_ns);
   [[nodiscard]] core::Error refused(const Refusal& refusal);
-  [[nodiscard]] core::Result<std::optional<Bytes>> pull_in_turn();
+  [[nodiscard]] core::Result<std::optional<Bytes>> pull_in_turn(std::uint64_t now_ns);
+  [[nodiscard]] std::optional<Admission> admission() const;
+  [[nodiscard]] std::uint64_t blocks_target(std::size_t stream) const;
+  struct Pulled {
+    std::uint64_t bytes = 0;    // of the message
+    std::uint64_t blocks = 0;   // bytes that it holds of them; 0: nothing but declarations
+    std::uint64_t records = 0;  // by which the offset moved on
+  };
+  void note_sent(std::size_t stream, const Pulled& pulled, std::uint64_t now_ns);
+  void note_acknowledged(std::size_t stream, std::uint64_t now_ns);
   /// Closes the session with this error and says so to the peer.
   core::Error close(core::Error error, bool tell);
 
@@ -95,7 +132,10 @@ class UplinkSession {
   std::optional<Bytes> farewell_;
   std::uint64_t window_bytes_;
   std::uint64_t waiting_since_ns_ = 0;  // for the Welcome, or for an ack
-  std::size_t turn_ = 0;
+  std::uint64_t hello_sent_ns_ = 0;
+  StreamScheduler scheduler_;
+  SendWindow send_window_;
+  std::vector<Lane> lanes_;
   bool progressed_ = false;
   bool peer_ended_ = false;
 };
