@@ -11,6 +11,7 @@
 #include "spillway/core/env/posix_env.h"
 #include "spillway/core/log.h"
 #include "uplink/daemon/uplink_runner.h"
+#include "uplink/link/link_watch.h"
 
 namespace {
 
@@ -43,8 +44,10 @@ Result<void> serve(const core::Config& config, const std::vector<core::UplinkCon
   boost::asio::steady_timer deadline(io);
   boost::asio::signal_set signals(io, SIGTERM, SIGINT);
   std::vector<std::unique_ptr<UplinkRunner>> runners;
+  std::unique_ptr<uplink::LinkWatch> watch;  // goes with the rest: it would keep io busy
   const auto stop = [&] {
     signals.cancel();
+    watch.reset();
     for (const auto& runner : runners) runner->stop();
     // A peer that does not say goodbye gets this long.
     const auto closed = [](const auto& runner) { return runner->closed(); };
@@ -58,8 +61,8 @@ Result<void> serve(const core::Config& config, const std::vector<core::UplinkCon
     }
   };
   for (const core::UplinkConfig& uplink : uplinks) {
-    runners.push_back(std::make_unique<UplinkRunner>(io, core::env::posix_env(), config.gateway,
-                                                     uplink, [&](core::Error error) {
+    runners.push_back(std::make_unique<UplinkRunner>(io, core::env::posix_env(), config, uplink,
+                                                     [&](core::Error error) {
                                                        if (outcome)
                                                          outcome = tl::unexpected(std::move(error));
                                                        stop();
@@ -71,6 +74,11 @@ Result<void> serve(const core::Config& config, const std::vector<core::UplinkCon
     spdlog::info("ended by signal {}", signal);
     stop();
   });
+  auto watching = uplink::LinkWatch::start(io, [&](const std::string&) {
+    for (const auto& runner : runners) runner->on_network_up();
+  });
+  if (watching) watch = std::move(*watching);
+  if (!watching) spdlog::warn("reconnects by timers alone: {}", watching.error().message);
   for (const auto& runner : runners) runner->start();
   io.run();
   return outcome;

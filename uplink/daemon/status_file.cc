@@ -27,26 +27,93 @@ std::string quoted(std::string_view text) {
   return out + "\"";
 }
 
+/// The members of one object, in the order in which they are added.
+class Members {
+ public:
+  Members& add(std::string_view key, std::string_view value) { return put(key, quoted(value)); }
+  Members& add(std::string_view key, std::uint64_t value) {
+    return put(key, std::to_string(value));
+  }
+  Members& add(std::string_view key, std::optional<std::uint64_t> value) {
+    return put(key, value ? std::to_string(*value) : "null");
+  }
+  Members& truth(std::string_view key, bool value) { return put(key, value ? "true" : "false"); }
+  template <typename Item>
+  Members& list(std::string_view key, const std::vector<Item>& items) {
+    std::string out;
+    for (const Item& item : items) out += (out.empty() ? "" : ", ") + text_of(item);
+    return put(key, "[" + out + "]");
+  }
+  [[nodiscard]] std::string text() const { return "{" + text_ + "}"; }
+
+ private:
+  static std::string text_of(const StreamStatus& stream);
+  static std::string text_of(const LinkStatus& link);
+  Members& put(std::string_view key, const std::string& value) {
+    text_ += (text_.empty() ? "" : ", ") + quoted(key) + ": " + value;
+    return *this;
+  }
+  std::string text_;
+};
+
+std::string Members::text_of(const StreamStatus& stream) {
+  return Members()
+      .add("stream", stream.stream)
+      .add("journal", stream.journal)
+      .add("acked_offset", stream.acked_offset)
+      .add("sent_offset", stream.sent_offset)
+      .truth("live", stream.live)
+      .add("backlog_records", stream.backlog_records)
+      .add("backlog_bytes", stream.backlog_bytes)
+      .text();
+}
+
+std::string Members::text_of(const LinkStatus& link) {
+  return Members()
+      .add("name", link.name)
+      .add("state", link.state)
+      .add("interface", link.interface)
+      .add("url", link.url)
+      .add("error", link.error)
+      .add("until_utc_ns", link.until_utc_ns)
+      .add("sent_bytes", link.sent_bytes)
+      .add("received_bytes", link.received_bytes)
+      .add("rate_limit_bytes_per_s", link.rate_limit_bytes_per_s)
+      .add("budget_per_day_bytes", link.budget_per_day_bytes)
+      .add("budget_per_month_bytes", link.budget_per_month_bytes)
+      .add("spent_of_day_bytes", link.spent_of_day_bytes)
+      .add("spent_of_month_bytes", link.spent_of_month_bytes)
+      .add("budget_error", link.budget_error)
+      .text();
+}
+
 }  // namespace
 
 std::string to_json(const UplinkStatus& status) {
-  std::string json = "{\"name\": " + quoted(status.name) +
-                     ", \"pid\": " + std::to_string(::getpid()) +
-                     ", \"state\": " + quoted(status.state) + ", \"url\": " + quoted(status.url) +
-                     ", \"since_utc_ns\": " + std::to_string(status.since_utc_ns) +
-                     ", \"error\": " + quoted(status.error) +
-                     ", \"connections\": " + std::to_string(status.connections) +
-                     ", \"fenced\": " + std::to_string(status.fenced) +
-                     ", \"reopened\": " + std::to_string(status.reopened) +
-                     ", \"cursor_error\": " + quoted(status.cursor_error) + ", \"streams\": [";
-  for (std::size_t i = 0; i < status.streams.size(); ++i) {
-    const StreamStatus& stream = status.streams[i];
-    if (i != 0) json += ", ";
-    json += "{\"stream\": " + quoted(stream.stream) + ", \"journal\": " + quoted(stream.journal) +
-            ", \"acked_offset\": " + std::to_string(stream.acked_offset) +
-            ", \"sent_offset\": " + std::to_string(stream.sent_offset) + "}";
-  }
-  return json + "]}\n";
+  return Members()
+             .add("name", status.name)
+             .add("pid", static_cast<std::uint64_t>(::getpid()))
+             .add("state", status.state)
+             .add("link", status.link)
+             .add("url", status.url)
+             .add("since_utc_ns", status.since_utc_ns)
+             .add("until_utc_ns", status.until_utc_ns)
+             .add("error", status.error)
+             .add("connections", status.connections)
+             .add("fenced", status.fenced)
+             .add("reopened", status.reopened)
+             .add("network_events", status.network_events)
+             .add("cursor_error", status.cursor_error)
+             .add("round_trip_us", status.round_trip_us)
+             .add("window_bytes", status.window_bytes)
+             .add("in_flight_bytes", status.in_flight_bytes)
+             .add("link_bytes_per_s", status.link_bytes_per_s)
+             .add("bytes_per_s", status.bytes_per_s)
+             .add("drain_s", status.drain_s)
+             .list("links", status.links)
+             .list("streams", status.streams)
+             .text() +
+         "\n";
 }
 
 void StatusFile::update(const UplinkStatus& status) {

@@ -1,12 +1,14 @@
 // UplinkRunner: one configured uplink for the life of the process: waits for the agent's first run,
-// connects, moves bytes between socket and session, backs off, and keeps the cursors and the status
-// up to date.
+// connects by the link that LinkChooser names, moves bytes between socket and session, and keeps the
+// cursors, the links' budgets and the status up to date.
 //
-//   kWaiting --(gateway and streams are there)--> kConnecting --(open)--> kConnected --(closed)-->
-//   kOffline
-//                                                     ^   | | |   +--(failed)--> kOffline
-//                                                     --(backoff)--------+
-//                                                     +----------------------------------------------+
+//   kWaiting --(gateway and streams are there)--> kOffline --(a try)--> kConnecting --(Welcome)--> kConnected
+//                                                  ^   ^                    | failed                  |
+//                                                  |   +--------------------+                         |
+//                                                  +--------------------------------------------------+
+//                                                     closed, by whichever end
+//
+// A better link is tried beside the one in use; the session goes over to it once it stands.
 //
 // Threads: the io_context's.
 //
@@ -15,6 +17,8 @@
 //  2. A cursor that moved is synced within a second, and at the end.
 //  3. A spill that was wiped or changed under it is opened anew, with the gateway's id as it is then.
 //  4. While connected and idle the spill is looked at every 2 to 20 ms; else not at all.
+//  5. There is at most one session; of a connection that was left nothing is heard any more, but what
+//     it cost.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -27,9 +31,10 @@
 #include "spillway/core/env/env.h"
 #include "spillway/core/gateway.h"
 #include "uplink/daemon/status_file.h"
-#include "uplink/link/backoff.h"
+#include "uplink/daemon/uplink_link.h"
 #include "uplink/link/known_time.h"
 #include "uplink/link/websocket.h"
+#include "uplink/policy/link_chooser.h"
 #include "uplink/session/stream_source.h"
 #include "uplink/session/uplink_session.h"
 
@@ -39,52 +44,74 @@ class UplinkRunner {
  public:
   using OnFatal = std::function<void(core::Error)>;
 
-  UplinkRunner(boost::asio::io_context& io, core::env::Env& env, const core::GatewayConfig& gateway,
-               core::UplinkConfig config, OnFatal on_fatal);
+  UplinkRunner(boost::asio::io_context& io, core::env::Env& env, const core::Config& config,
+               core::UplinkConfig uplink, OnFatal on_fatal);
   UplinkRunner(const UplinkRunner&) = delete;
   UplinkRunner& operator=(const UplinkRunner&) = delete;
 
-  /// Checks address and certificates: what can only be wrong for good.
+  /// Checks addresses and certificates: what can only be wrong for good.
   [[nodiscard]] core::Result<void> prepare();
   void start();
+  /// The kernel says that a link or a route came up.
+  void on_network_up();
   /// Ends the session and makes the cursors power-safe.
   void stop();
-  /// Stopped, and the connection is gone.
-  [[nodiscard]] bool closed() const { return state_ == State::kStopped && socket_ == nullptr; }
+  /// Stopped, and the connections are gone.
+  [[nodiscard]] bool closed() const { return state_ == State::kStopped && open_sockets_ == 0; }
   void when_closed(std::function<void()> told) { on_stopped_ = std::move(told); }
 
  private:
   enum class State : std::uint8_t { kWaiting, kConnecting, kConnected, kOffline, kStopped };
+  using ConnectionPointer = std::shared_ptr<Connection>;
 
   void wait_for_agent();
   [[nodiscard]] bool spill_changed();
   [[nodiscard]] core::Result<void> open_sources();
-  void connect();
-  void on_open();
-  void on_message(const Bytes& bytes);
-  void on_closed(const core::Error& error);
+  [[nodiscard]] std::vector<StreamShare> shares() const;
+
+  void choose();
+  void choose_later();
+  void try_link(std::size_t link);
+  void begin_session(const ConnectionPointer& connection);
+  void leave(const ConnectionPointer& connection);
+
+  void on_open(const ConnectionPointer& connection);
+  void on_message(const ConnectionPointer& connection, const Bytes& bytes);
+  void on_closed(const ConnectionPointer& connection, const core::Error& error);
+  void on_try_failed(const ConnectionPointer& connection, const core::Error& error);
+  void on_session_closed(const ConnectionPointer& connection, const core::Error& error);
+
   void pump();
   void poll_later();
-  void end_session(const core::Error& error);
-  void retry_later();
+  enum class Farewell : std::uint8_t { kPolite, kNone };
+  void end_session(const core::Error& error, Farewell farewell);
+  void check_session();
   void tick();
   void sync_cursors();
   void set_state(State state, std::string error);
-  [[nodiscard]] UplinkStatus status() const;
+  // runner_status.cc
+  void note_rate();
+  [[nodiscard]] UplinkStatus status();
+  [[nodiscard]] LinkStatus link_status(std::size_t link);
+  [[nodiscard]] StreamStatus stream_status(std::size_t stream);
+  [[nodiscard]] std::uint64_t utc_in(std::uint64_t wait_ns) const;
 
   boost::asio::io_context& io_;
   core::env::Env& env_;
   core::GatewayConfig gateway_config_;
+  std::vector<core::StreamConfig> stream_configs_;
   core::UplinkConfig config_;
   OnFatal on_fatal_;
   std::function<void()> on_stopped_;
-  LinkTarget target_;
-  std::optional<KnownTime> known_time_;
   core::Gateway gateway_;
   std::vector<std::unique_ptr<StreamSource>> sources_;
-  std::optional<UplinkSession> session_;
-  std::shared_ptr<WebSocket> socket_;
-  Backoff backoff_;
+  std::vector<UplinkLink> links_;
+  std::optional<KnownTime> known_time_;  // as soon as the agent has been here
+  LinkChooser chooser_;
+  std::optional<UplinkSession> session_;  // the present one, or the last
+  ConnectionPointer active_;              // the session's
+  ConnectionPointer trying_;
+  std::size_t open_sockets_ = 0;
   boost::asio::steady_timer retry_timer_;
   boost::asio::steady_timer poll_timer_;
   boost::asio::steady_timer tick_timer_;
@@ -94,10 +121,17 @@ class UplinkRunner {
   std::string error_;
   std::string logged_error_;
   std::uint64_t since_utc_ns_ = 0;
+  std::uint64_t opened_ns_ = 0;
+  bool welcomed_ = false;  // in the present session, or the last
+  bool at_once_ = false;   // it ends because a link came up: no pause
   std::uint64_t connections_ = 0;
   std::uint64_t fenced_ = 0;
   std::uint64_t reopened_ = 0;
+  std::uint64_t network_events_ = 0;
   std::string cursor_error_;
+  std::uint64_t rate_since_ns_ = 0;
+  std::uint64_t rate_from_bytes_ = 0;
+  std::uint64_t rate_bytes_per_s_ = 0;
   StatusFile status_file_;
 };
 
