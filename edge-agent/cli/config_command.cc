@@ -80,6 +80,38 @@ std::vector<std::string> warnings_for(const core::Config& config) {
   return warnings;
 }
 
+json::object describe(const core::LinkConfig& link) {
+  json::array windows;
+  for (const auto& window : link.windows) windows.emplace_back(core::text_of(window));
+  return {{"name", link.name},
+          {"url", link.url},
+          {"interface", link.interface},
+          {"rate_limit_bytes_per_s", link.rate_limit_bytes_per_s},
+          {"budget_per_day_bytes", link.budget_per_day_bytes},
+          {"budget_per_month_bytes", link.budget_per_month_bytes},
+          {"windows", std::move(windows)},
+          {"window_times", link.windows_are_local ? "local" : "utc"}};
+}
+
+void print_link(const core::LinkConfig& link) {
+  std::cout << "link      " << link.name << " -> " << link.url;
+  if (!link.interface.empty()) std::cout << " by " << link.interface;
+  if (link.rate_limit_bytes_per_s != 0) {
+    std::cout << "; at most " << bytes_text(link.rate_limit_bytes_per_s) << "/s";
+  }
+  if (link.budget_per_day_bytes != 0) {
+    std::cout << "; " << bytes_text(link.budget_per_day_bytes) << " a day";
+  }
+  if (link.budget_per_month_bytes != 0) {
+    std::cout << "; " << bytes_text(link.budget_per_month_bytes) << " a month";
+  }
+  for (std::size_t i = 0; i < link.windows.size(); ++i) {
+    std::cout << (i == 0 ? "; only " : ", ") << core::text_of(link.windows[i]);
+  }
+  if (!link.windows.empty()) std::cout << (link.windows_are_local ? " local time" : " UTC");
+  std::cout << '\n';
+}
+
 json::object describe(const core::Config& config) {
   json::array streams;
   for (const auto& stream : config.streams) {
@@ -94,13 +126,18 @@ json::object describe(const core::Config& config) {
          {"placement", core::name_of(stream.placement)},
          {"memory_bytes", stream.memory_bytes},
          {"memory_age_ns", stream.memory_age_ns},
+         {"priority", stream.priority},
+         {"weight", stream.weight},
          {"when_full",
           stream.when_full == core::WhenFull::kRejectNew ? "reject-new" : "drop-oldest"}});
   }
   json::array uplinks;
   for (const auto& uplink : config.uplinks) {
+    json::array links;
+    for (const auto& link : uplink.links) links.push_back(describe(link));
     uplinks.push_back({{"name", uplink.name},
                        {"url", uplink.url},
+                       {"links", std::move(links)},
                        {"streams", json::value_from(uplink.streams)}});
   }
   const std::string file_system = file_system_of(config.gateway.spill_dir);
@@ -134,12 +171,15 @@ void print_text(const core::Config& config) {
     if (stream.placement == core::Placement::kMemoryFirst) {
       std::cout << "; memory-first: up to " << bytes_text(stream.memory_bytes) << " in memory";
     }
+    if (stream.priority != 0) std::cout << "; priority " << stream.priority;
+    if (stream.weight != 1) std::cout << "; weight " << stream.weight;
     std::cout << '\n';
   }
   for (const auto& uplink : config.uplinks) {
     std::cout << "uplink    " << uplink.name << ":";
     for (const auto& name : uplink.streams) std::cout << ' ' << name;
-    std::cout << " -> " << uplink.url << '\n';
+    std::cout << " -> " << uplink.links.front().url << '\n';
+    for (const auto& link : uplink.links) print_link(link);
   }
   if (config.consumer) {
     std::cout << "consumer  " << config.consumer->listen << " -> " << config.consumer->inbox

@@ -135,6 +135,35 @@ constexpr Field kUplinkFields[] = {
     {"reopened",
      {"spillway_uplink_spill_reopens_total", kCounter,
       "Times the spill under it was another one."}},
+    {"network_events",
+     {"spillway_uplink_network_events_total", kCounter, "Links and routes that came up."}},
+    {"window_bytes",
+     {"spillway_uplink_window_bytes", kGauge, "What a backlog may have on its way."}},
+    {"in_flight_bytes",
+     {"spillway_uplink_in_flight_bytes", kGauge, "Sent and not yet acknowledged."}},
+    {"link_bytes_per_s",
+     {"spillway_uplink_link_bytes_per_second", kGauge, "What the link is known to carry."}},
+    {"bytes_per_s", {"spillway_uplink_bytes_per_second", kGauge, "What it carries now."}},
+    {"drain_s",
+     {"spillway_uplink_drain_seconds", kGauge, "Until the backlog is gone, if it is known."}},
+};
+
+constexpr Field kLinkFields[] = {
+    {"sent_bytes",
+     {"spillway_link_sent_bytes_total", kCounter, "Bytes sent on the wire, headers included."}},
+    {"received_bytes",
+     {"spillway_link_received_bytes_total", kCounter, "Bytes received, headers included."}},
+    {"rate_limit_bytes_per_s",
+     {"spillway_link_rate_limit_bytes_per_second", kGauge, "The limit; 0: none."}},
+    {"budget_per_day_bytes",
+     {"spillway_link_budget_day_bytes", kGauge, "What a day may cost; 0: anything."}},
+    {"spent_of_day_bytes",
+     {"spillway_link_spent_day_bytes", kGauge, "What this day has cost, of a link with a budget."}},
+    {"budget_per_month_bytes",
+     {"spillway_link_budget_month_bytes", kGauge, "What a month may cost; 0: anything."}},
+    {"spent_of_month_bytes",
+     {"spillway_link_spent_month_bytes", kGauge,
+      "What this month has cost, of a link with a budget."}},
 };
 
 constexpr Field kUplinkStreamFields[] = {
@@ -142,6 +171,11 @@ constexpr Field kUplinkStreamFields[] = {
      {"spillway_uplink_acknowledged_offset", kGauge,
       "Below this offset the far end has committed all."}},
     {"sent_offset", {"spillway_uplink_sent_offset", kGauge, "Below this offset all was sent."}},
+    {"live", {"spillway_uplink_stream_live", kGauge, "1 while the stream keeps up."}},
+    {"backlog_records",
+     {"spillway_uplink_backlog_records", kGauge, "Records held and not yet acknowledged."}},
+    {"backlog_bytes",
+     {"spillway_uplink_backlog_bytes", kGauge, "What they will take on the wire, about."}},
 };
 
 /// What the object does not have, or what is not known, is left out.
@@ -267,6 +301,20 @@ void add_uplink(Exposition& out, const json::value& uplink) {
             "1 while cursors are kept in memory because the disk does not take them.", labels,
             cursor_error != "-" && !cursor_error.empty());
   add_fields(out, kUplinkFields, uplink, labels);
+  if (const auto trip_us = number(uplink, "round_trip_us"); trip_us != 0) {
+    out.add({"spillway_uplink_round_trip_seconds", kGauge, "The shortest of late."}, labels,
+            static_cast<double>(trip_us) / 1e6);
+  }
+  for (const auto& link : list(uplink, "links")) {
+    const Labels link_labels{{"uplink", name}, {"link", text(link, "name")}};
+    const std::string state = text(link, "state");
+    add_truth(out, "spillway_link_in_use", "1 while the uplink goes by this link.", link_labels,
+              state == "in use");
+    add_truth(out, "spillway_link_held_back",
+              "1 while its budget is used up or its time windows are closed.", link_labels,
+              state == "budget used up" || state == "outside its windows");
+    add_fields(out, kLinkFields, link, link_labels);
+  }
   for (const auto& stream : list(uplink, "streams")) {
     add_fields(out, kUplinkStreamFields, stream,
                {{"uplink", name}, {"stream", text(stream, "stream")}});

@@ -8,6 +8,7 @@
 #include "edge-agent/cli/encoding.h"
 #include "edge-agent/cli/plan_units.h"
 #include "edge-agent/cli/status_json.h"
+#include "edge-agent/cli/status_links.h"
 
 namespace spillway::cli {
 namespace {
@@ -195,8 +196,9 @@ void print_flash(std::ostream& out, const json::value& agent) {
 
 void print_uplinks(std::ostream& out, const json::value& status) {
   for (const auto& uplink : list(status, "uplinks")) {
-    out << "uplink   " << text(uplink, "name") << ": " << text(uplink, "state") << ", "
-        << text(uplink, "url");
+    out << "uplink   " << text(uplink, "name") << ": " << text(uplink, "state");
+    print_session(out, uplink);
+    out << ", " << text(uplink, "url");
     if (const auto error = text(uplink, "error"); error != "-" && !error.empty()) {
       out << " (" << error << ")";
     }
@@ -210,10 +212,12 @@ void print_uplinks(std::ostream& out, const json::value& status) {
           << " times a newer session of this gateway took over: does another machine have its "
              "id?\n";
     }
+    print_links(out, uplink);
     for (const auto& stream : list(uplink, "streams")) {
       out << "         " << text(stream, "stream") << ": acknowledged to "
-          << number(stream, "acked_offset") << ", sent to " << number(stream, "sent_offset")
-          << '\n';
+          << number(stream, "acked_offset") << ", sent to " << number(stream, "sent_offset");
+      print_backlog(out, stream);
+      out << '\n';
     }
   }
   const auto* cursors = member(status, "cursors");
