@@ -71,6 +71,7 @@ Result<Bytes> UplinkSession::on_open(std::uint64_t now_ns) {
   }
   state_ = UplinkState::kHelloSent;
   waiting_since_ns_ = now_ns;
+  silent_since_ns_ = now_ns;
   hello_sent_ns_ = now_ns;
   return encode(hello);
 }
@@ -80,6 +81,7 @@ Result<void> UplinkSession::on_message(std::span<const std::byte> bytes, std::ui
   auto message = decode(bytes);
   if (!message) return tl::unexpected(close(std::move(message).error(), true));
   waiting_since_ns_ = now_ns;
+  silent_since_ns_ = now_ns;
   auto outcome = handle(*message, now_ns);
   if (!outcome) return tl::unexpected(close(std::move(outcome).error(), !peer_ended_));
   return {};
@@ -161,7 +163,10 @@ Result<std::optional<Bytes>> UplinkSession::pull(std::uint64_t now_ns) {
   auto message = pull_in_turn(now_ns);
   if (!message) return tl::unexpected(close(std::move(message).error(), true));
   // The clock of the ack timeout starts when something is on its way again.
-  if (*message && idle) waiting_since_ns_ = now_ns;
+  if (*message && idle) {
+    waiting_since_ns_ = now_ns;
+    silent_since_ns_ = now_ns;
+  }
   return message;
 }
 
@@ -238,7 +243,7 @@ void UplinkSession::note_acknowledged(std::size_t stream, std::uint64_t now_ns) 
 std::uint64_t UplinkSession::silent_ns(std::uint64_t now_ns) const {
   const bool waits = state_ == UplinkState::kHelloSent ||
                      (state_ == UplinkState::kStreaming && in_flight_bytes() != 0);
-  return waits && now_ns > waiting_since_ns_ ? now_ns - waiting_since_ns_ : 0;
+  return waits && now_ns > silent_since_ns_ ? now_ns - silent_since_ns_ : 0;
 }
 
 Result<void> UplinkSession::on_tick(std::uint64_t now_ns) {

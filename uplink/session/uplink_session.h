@@ -132,6 +132,7 @@ class UplinkSession {
   std::optional<Bytes> farewell_;
   std::uint64_t window_bytes_;
   std::uint64_t waiting_since_ns_ = 0;  // for the Welcome, or for an ack
+  std::uint64_t silent_since_ns_ = 0;   // the far end, with something to answer
   std::uint64_t hello_sent_ns_ = 0;
   StreamScheduler scheduler_;
   SendWindow send_window_;
