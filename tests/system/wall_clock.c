@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/timex.h>
 #include <time.h>
 #include <unistd.h>
@@ -33,6 +34,23 @@ int clock_gettime(clockid_t clock, struct timespec* time) {
   ns = time->tv_sec * second + time->tv_nsec + *off_by();
   time->tv_sec = ns / second;
   time->tv_nsec = ns % second;
+  return 0;
+}
+
+/* TLS asks these two. */
+time_t time(time_t* out) {
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  if (out != NULL) *out = now.tv_sec;
+  return now.tv_sec;
+}
+
+int gettimeofday(struct timeval* now, void* zone) {
+  struct timespec time;
+  (void)zone;
+  clock_gettime(CLOCK_REALTIME, &time);
+  now->tv_sec = time.tv_sec;
+  now->tv_usec = time.tv_nsec / 1000;
   return 0;
 }
 

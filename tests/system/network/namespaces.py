@@ -19,8 +19,10 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 
+RESOLV_CONF = "/etc/resolv.conf"
 ENTERED = "SPILLWAY_NETWORK_TEST_ENTERED"
 CLONE_NEWNET = 0x40000000
 # Addresses that documentation may use and nobody else (RFC 5737).
@@ -47,10 +49,20 @@ def enter():
     if os.environ.get(ENTERED):
         # `unshare` ends with its parent, and takes this process, the namespace's first, and so all others with it.
         subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+        own_resolver()
         return
     os.environ[ENTERED] = "1"
     command = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", sys.executable, *sys.argv]
     os.execvp(command[0], command)
+
+
+def own_resolver():
+    """Names are asked of a server at 127.0.0.53, which each namespace may have or not (impostors.NameServer)."""
+    with tempfile.NamedTemporaryFile("w", suffix=".conf") as text:
+        text.write("nameserver 127.0.0.53\noptions timeout:2 attempts:2\n")
+        text.flush()
+        if os.path.exists(RESOLV_CONF):
+            subprocess.run(["mount", "--bind", text.name, RESOLV_CONF], check=True)
 
 
 class Namespace:
@@ -78,6 +90,21 @@ class Namespace:
     def command(self, *command):
         """The command in this namespace; it keeps the process id that it is started with."""
         return ["nsenter", f"--net={self.path}", "--", *map(str, command)]
+
+    def inside(self, function, *arguments):
+        """The function's value, called in this namespace: a socket that it makes belongs here for good."""
+        answer = []
+
+        def call():
+            if ctypes.CDLL(None, use_errno=True).setns(self.fd, CLONE_NEWNET) == 0:
+                answer.append(function(*arguments))
+
+        caller = threading.Thread(target=call)  # it is the thread that moves
+        caller.start()
+        caller.join()
+        if not answer:
+            raise OSError(f"{function.__name__} failed in the namespace of {self.address}")
+        return answer[0]
 
     def run(self, *command):
         done = subprocess.run(self.command(*command), capture_output=True, text=True, check=False)
