@@ -16,6 +16,7 @@ import namespaces  # noqa: E402
 from scenes import SITUATIONS, run_all  # noqa: E402
 import far_scenes  # noqa: E402, F401
 import link_scenes  # noqa: E402, F401
+import peer_scenes  # noqa: E402, F401
 
 SKIPPED = 77
 

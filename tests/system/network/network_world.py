@@ -40,7 +40,9 @@ class MemoryWatch:
         self.thread.start()
 
     def _watch(self):
-        while not self.stopped.wait(SAMPLE_S):
+        last = False
+        while not last:
+            last = self.stopped.wait(SAMPLE_S)
             for daemon in self.daemons:
                 self.peak_kib[daemon.name] = max(self.peak_kib[daemon.name], self._peak(daemon))
 
