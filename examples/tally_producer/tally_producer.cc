@@ -33,6 +33,7 @@ struct Options {
   std::uint64_t seconds = 0;  // 0: until told to stop
   std::uint64_t lane_bytes = 0;
   std::size_t record_bytes = 64;
+  bool random_filling = false;  // bytes that no compressor makes smaller, other ones in each record
 };
 
 volatile std::sig_atomic_t stop_asked = 0;
@@ -75,6 +76,8 @@ bool parse(int count, char** words, Options& options) {
       options.lane_bytes = parse_size(value);
     else if (flag == "--record-bytes")
       options.record_bytes = static_cast<std::size_t>(parse_size(value));
+    else if (flag == "--random-filling")
+      options.random_filling = std::string_view(value) == "yes";
     else
       return false;
   }
@@ -109,6 +112,7 @@ class Samples {
     measurement->mutate_sequence(sequence);
     measurement->mutate_check(check_of(options_, sequence));
     measurement->mutate_value(static_cast<double>(sequence % 1000) * 0.1);
+    if (options_.random_filling) fill(*measurement->mutable_filling());
   }
 
  private:
@@ -122,7 +126,18 @@ class Samples {
                                                        options_.incarnation, 0, 0, 0.0, filler));
   }
 
+  /// xorshift64 (Marsaglia, 2003).
+  void fill(flatbuffers::Vector<std::uint8_t>& filling) {
+    for (flatbuffers::uoffset_t i = 0; i < filling.size(); ++i) {
+      random_ ^= random_ << 13U;
+      random_ ^= random_ >> 7U;
+      random_ ^= random_ << 17U;
+      filling.Mutate(i, static_cast<std::uint8_t>(random_ >> 56U));
+    }
+  }
+
   const Options& options_;
+  std::uint64_t random_ = 0x9E3779B97F4A7C15;
   flatbuffers::FlatBufferBuilder builder_;
 };
 
@@ -192,7 +207,8 @@ int main(int count, char** words) {
     std::fputs(
         "usage: tally-producer --tally FILE [--queue-dir DIR] [--index N] [--incarnation N] "
         "[--rate R]\n"
-        "                      [--count N] [--seconds S] [--lane-bytes 16MiB] [--record-bytes N]\n",
+        "                      [--count N] [--seconds S] [--lane-bytes 16MiB] [--record-bytes N]\n"
+        "                      [--random-filling yes]\n",
         stderr);
     return 2;
   }

@@ -12,10 +12,12 @@ enter() starts the test anew as the first process of a PID, mount and network na
 kernel ends all that it started and takes down all namespaces, devices and mounts. Nothing is left behind on the machine.
 """
 
+import concurrent.futures
 import contextlib
 import ctypes
 import json
 import os
+import pathlib
 import shutil
 import subprocess
 import sys
@@ -93,24 +95,32 @@ class Namespace:
 
     def inside(self, function, *arguments):
         """The function's value, called in this namespace: a socket that it makes belongs here for good."""
-        answer = []
+        with concurrent.futures.ThreadPoolExecutor(1) as thread:  # it is the thread that moves
+            return thread.submit(self._call_inside, function, arguments).result()
 
-        def call():
-            if ctypes.CDLL(None, use_errno=True).setns(self.fd, CLONE_NEWNET) == 0:
-                answer.append(function(*arguments))
-
-        caller = threading.Thread(target=call)  # it is the thread that moves
-        caller.start()
-        caller.join()
-        if not answer:
-            raise OSError(f"{function.__name__} failed in the namespace of {self.address}")
-        return answer[0]
+    def _call_inside(self, function, arguments):
+        if ctypes.CDLL(None, use_errno=True).setns(self.fd, CLONE_NEWNET) != 0:
+            raise OSError(ctypes.get_errno(), f"cannot enter the namespace of {self.address}")
+        return function(*arguments)
 
     def run(self, *command):
         done = subprocess.run(self.command(*command), capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise OSError(f"{' '.join(map(str, command))}: {done.stderr.strip()}")
         return done.stdout
+
+    def congestion_control(self, *names):
+        """TCP here uses the first of these algorithms that the kernel has; returns its name."""
+
+        def choose():
+            setting = pathlib.Path("/proc/sys/net/ipv4/tcp_congestion_control")  # shows the namespace of who opens it
+            for name in names:
+                with contextlib.suppress(OSError):
+                    setting.write_text(name)
+                    return name
+            return setting.read_text().strip()
+
+        return self.inside(choose)
 
     def set_up_device(self):
         self.run("ip", "address", "replace", f"{self.address}/32", "dev", DEVICE)

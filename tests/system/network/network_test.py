@@ -14,19 +14,32 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import namespaces  # noqa: E402
 from scenes import SITUATIONS, run_all  # noqa: E402
+import byte_scenes  # noqa: E402, F401
 import far_scenes  # noqa: E402, F401
 import link_scenes  # noqa: E402, F401
 import peer_scenes  # noqa: E402, F401
+import storm_scenes  # noqa: E402, F401
+import use_scenes  # noqa: E402, F401
 
 SKIPPED = 77
+
+
+def add_libraries(parser):
+    parser.add_argument("--bin", type=pathlib.Path, required=True)
+    parser.add_argument("--kill-at-commit", type=pathlib.Path, required=True, help="the library made of kill_at_commit.c")
+    parser.add_argument("--wall-clock", type=pathlib.Path, required=True, help="the library made of ../wall_clock.c")
+
+
+def resolve(options):
+    for path in ("bin", "kill_at_commit", "wall_clock"):
+        setattr(options, path, getattr(options, path).resolve())
+    return options
 
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("situations", nargs="*", metavar="SITUATION", help=", ".join(SITUATIONS))
-    parser.add_argument("--bin", type=pathlib.Path, required=True)
-    parser.add_argument("--kill-at-commit", type=pathlib.Path, required=True, help="the library made of kill_at_commit.c")
-    parser.add_argument("--wall-clock", type=pathlib.Path, required=True, help="the library made of ../wall_clock.c")
+    add_libraries(parser)
     parser.add_argument("--group", choices=sorted({group for group, _ in SITUATIONS.values()}))
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=6, help="situations at a time: they wait more than they work")
@@ -34,9 +47,7 @@ def parse():
     unknown = set(options.situations) - set(SITUATIONS)
     if unknown:
         parser.error(f"there is no situation {', '.join(sorted(unknown))}")
-    for path in ("bin", "kill_at_commit", "wall_clock"):
-        setattr(options, path, getattr(options, path).resolve())
-    return options
+    return resolve(options)
 
 
 def main():

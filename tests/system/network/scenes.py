@@ -4,6 +4,7 @@ A situation is a function that takes a Stage, sets up a world on it, does harm, 
 and raises what is wrong. Its group is the ctest case that runs it.
 """
 
+import collections
 import concurrent.futures
 import contextlib
 import pathlib
@@ -15,6 +16,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from network_world import NetworkWorld  # noqa: E402
 
 SITUATIONS = {}  # {name: (group, function)}
+TOTALS = collections.Counter()
 
 
 def situation(group):
@@ -61,6 +63,10 @@ def healed(world, text):
 
 
 def verdict(world, report, text):
+    packets = world.net.stats().values()
+    TOTALS.update(records=report["delivered"], sessions=world.connections())
+    TOTALS.update({f"packets {name}": sum(way[name] for way in packets)
+                   for name in ("carried", "swallowed", "too_big", "lost", "queue_full", "duplicated", "reordered")})  # fmt: skip
     peaks = ", ".join(f"{name} {kib / 1024:.0f} MiB" for name, kib in report["memory_kib"].items())
     return f"{text}; {report['delivered']:,} records, {world.connections()} sessions, {peaks}"
 
