@@ -38,7 +38,7 @@ def main():
     namespaces.enter()
     began = time.monotonic()
     end = began + 60 * options.minutes
-    measures = [name for name, (group, function) in SITUATIONS.items() if "satellite_link" in name]
+    measures = [name for name, (group, function) in SITUATIONS.items() if function.__module__ == "use_scenes"]
     others = [name for name in SITUATIONS if name not in measures and name != "storm"]
     print(f"soak network, seed {options.seed}: {len(SITUATIONS) - 1} situations, then storms for the rest of {options.minutes:g} minutes", flush=True)
     options.jobs = PATIENT_JOBS

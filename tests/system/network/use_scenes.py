@@ -4,13 +4,21 @@ import time
 
 from scenes import situation, verdict
 
-RATE_BYTES_PER_S = 125_000  # 1 Mbit/s
-ROUND_TRIP_MS = 600
-# What a modem keeps ahead of its line: about one bandwidth-delay product, as such links have it.
-QUEUE_BYTES = 80_000
 FULL_MIN = 0.9
-WARM_UP_S = 10  # TCP finds the rate: so many round trips of slow start, and what they overshoot
 RECORD_BYTES = 512
+
+
+class Line:
+    """A bottleneck. Its modem keeps a little more than one bandwidth-delay product ahead of it, as such things do."""
+
+    def __init__(self, name, rate_bytes_per_s, round_trip_ms, warm_up_s):
+        self.name, self.rate, self.round_trip_ms = name, rate_bytes_per_s, round_trip_ms
+        self.queue_bytes = 1.07 * rate_bytes_per_s * round_trip_ms / 1000
+        self.warm_up_s = warm_up_s  # TCP finds the rate: so many round trips of slow start, and what they overshoot
+
+
+SATELLITE = Line("1 Mbit/s, 600 ms", 125_000, 600, 10)
+LTE = Line("50 Mbit/s, 40 ms", 6_250_000, 40, 2)
 
 
 # Debian's own choice first. BBR empties a link every ten seconds to look at the round trip, which costs one as long as this an
@@ -18,31 +26,31 @@ RECORD_BYTES = 512
 ALGORITHMS = ("cubic", "reno")
 
 
-def link_use(stage, window_s, algorithms, full_min):
+def link_use(stage, line, window_s, algorithms=ALGORITHMS, full_min=FULL_MIN):
     """Incompressible records, so that what is measured is the way and not a compressor."""
-    world = stage.world()
+    world = stage.world(segment_bytes="8MiB", max_bytes="1GiB")
     algorithm = world.net.near.congestion_control(*algorithms)
     world.consumer.start()
     world.agent.start()
     world.wait_ready()
-    enough = int((WARM_UP_S + window_s + 10) * RATE_BYTES_PER_S / RECORD_BYTES)
-    producer = world.producer(0, 0, 50_000, lane_bytes="16MiB", record_bytes=RECORD_BYTES)
+    enough = int((line.warm_up_s + window_s + 5) * line.rate / RECORD_BYTES)
+    producer = world.producer(0, 0, 60_000, lane_bytes="16MiB", record_bytes=RECORD_BYTES)
     producer.command += ["--count", str(enough), "--random-filling", "yes"]
     producer.start().process.wait(30)
     world.wait(lambda: world.control()[0] == enough, "the backlog")
-    world.net.set("both", delay_ms=ROUND_TRIP_MS / 2, rate=RATE_BYTES_PER_S, queue=QUEUE_BYTES)
+    world.net.set("both", delay_ms=line.round_trip_ms / 2, rate=line.rate, queue=line.queue_bytes)
     world.uplink.start()
     world.wait_flowing()
-    time.sleep(WARM_UP_S)  # measured is the drain, not its first seconds
+    time.sleep(line.warm_up_s)  # measured is the drain, not its first seconds
     before, acked, began = world.net.stats()["up"], world.acknowledged(), time.monotonic()
     time.sleep(window_s)
     after, seconds = world.net.stats()["up"], time.monotonic() - began
     records = world.acknowledged() - acked
     if world.acknowledged() >= enough:
         raise AssertionError("the backlog ended before the measurement: it shows nothing")
-    full = (after["carried_bytes"] - before["carried_bytes"]) / (RATE_BYTES_PER_S * seconds)
-    payload = records * RECORD_BYTES / (RATE_BYTES_PER_S * seconds)
-    figures = (f"1 Mbit/s, {ROUND_TRIP_MS} ms, {algorithm}: {full:.1%} full over {seconds:.0f} s, {payload:.1%} of it records acknowledged, "
+    full = (after["carried_bytes"] - before["carried_bytes"]) / (line.rate * seconds)
+    payload = records * RECORD_BYTES / (line.rate * seconds)
+    figures = (f"{line.name}, {algorithm}: {full:.1%} full over {seconds:.0f} s, {payload:.1%} of it records acknowledged, "
                f"{after['queue_full'] - before['queue_full']} packets dropped by the modem")  # fmt: skip
     if full < full_min:
         raise AssertionError(f"less than {full_min:.0%}: {figures}")
@@ -52,15 +60,21 @@ def link_use(stage, window_s, algorithms, full_min):
 
 @situation("use")
 def satellite_link_is_full(stage):
-    return link_use(stage, 10, ALGORITHMS, FULL_MIN)
+    return link_use(stage, SATELLITE, 10)
 
 
 @situation("long")
 def satellite_link_stays_full(stage):
-    return link_use(stage, 30, ALGORITHMS, FULL_MIN)
+    return link_use(stage, SATELLITE, 30)
 
 
 @situation("long")
 def satellite_link_by_the_kernels_choice(stage):
     """For the figure: whatever this kernel uses if nobody chooses."""
-    return link_use(stage, 30, (), 0.8)
+    return link_use(stage, SATELLITE, 30, (), 0.8)
+
+
+@situation("long")
+def fast_link_is_full(stage):
+    """What the forwarder itself can carry is seen here, too."""
+    return link_use(stage, LTE, 5)
