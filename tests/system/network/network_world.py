@@ -94,7 +94,8 @@ class NetworkWorld(World):
         self.uplink_keys, self.consumer_keys = uplink_keys, consumer_keys
         self.inbox_bytes = inbox_bytes
         self.supervisor = None
-        super().__init__(binaries, **{"segment_bytes": "1MiB", "max_bytes": "256MiB", "sync_interval": "100ms", **options})
+        # Small segments: what is acknowledged is soon gone, so that an ack that came too early is a loss that the oracle sees.
+        super().__init__(binaries, **{"segment_bytes": "64KiB", "max_bytes": "256MiB", "sync_interval": "100ms", **options})
         self.memory = MemoryWatch(self.uplink, self.consumer)
 
     def daemon(self, name, program, *arguments):
@@ -159,10 +160,11 @@ class NetworkWorld(World):
             raise TimeoutError(f"{error}; {self.acknowledged()} of {self.control()[0]} acknowledged; the uplink says:\n"
                                f"{self.uplink.log_tail()}\nthe consumer says:\n{self.consumer.log_tail()}") from None  # fmt: skip
 
-    def restart(self, daemon):
-        """kill -9 and a new start, without the supervisor's help."""
+    def restart(self, daemon, away_s=0.0):
+        """kill -9 and, so much later, a new start, without the supervisor's help."""
         with self.supervisor.lock if self.supervisor else contextlib.nullcontext():
             daemon.kill()
+            time.sleep(away_s)
             daemon.start()
 
     def connections(self):

@@ -193,7 +193,8 @@ def give_no_window(listener):
 
 @situation("peers")
 def consumer_lies(stage):
-    world = stage.world()
+    # What the liar acknowledges is to be held still when the honest one comes.
+    world = stage.world(segment_bytes="8MiB")
     keys = world.gateway_config.read_text()
     world.gateway_config.write_text(keys.replace('reconnect_max = "500ms"', 'reconnect_max = "60ms"'))
     listener = world.net.far.inside(lambda: socket.create_server((world.net.far.address, CONSUMER_PORT)))
