@@ -18,6 +18,7 @@ import byte_scenes  # noqa: E402, F401
 import far_scenes  # noqa: E402, F401
 import link_scenes  # noqa: E402, F401
 import peer_scenes  # noqa: E402, F401
+import proxy_scenes  # noqa: E402, F401
 import storm_scenes  # noqa: E402, F401
 import use_scenes  # noqa: E402, F401
 
