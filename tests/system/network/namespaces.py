@@ -28,6 +28,7 @@ import threading
 SHARED_MEMORY = "/dev/shm"
 RESOLV_CONF = "/etc/resolv.conf"
 ENTERED = "SPILLWAY_NETWORK_TEST_ENTERED"
+UNSHARE = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 CLONE_NEWNET = 0x40000000
 # Addresses that documentation may use and nobody else (RFC 5737).
 NEAR, FAR = "192.0.2.1", "198.51.100.1"
@@ -42,9 +43,11 @@ def missing_means():
     for tool in ("unshare", "nsenter", "ip"):
         if shutil.which(tool) is None:
             return f"there is no {tool} (Debian: util-linux, iproute2)"
-    if not os.path.exists("/dev/net/tun"):
-        return "this kernel has no TUN devices"
-    probe = subprocess.run(["unshare", "--net", "--mount", "--pid", "--fork", "true"], capture_output=True, text=True, check=False)
+    try:
+        os.close(os.open("/dev/net/tun", os.O_RDWR))
+    except OSError as error:
+        return f"no TUN devices: {error}"
+    probe = subprocess.run([*UNSHARE, "true"], capture_output=True, text=True, check=False)
     return None if probe.returncode == 0 else f"namespaces are not allowed here: {probe.stderr.strip()}"
 
 
@@ -57,8 +60,7 @@ def enter():
         own_resolver()
         return
     os.environ[ENTERED] = "1"
-    command = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", sys.executable, *sys.argv]
-    os.execvp(command[0], command)
+    os.execvp(UNSHARE[0], [*UNSHARE, sys.executable, *sys.argv])
 
 
 def own_files():

@@ -134,7 +134,10 @@ class NetworkWorld(World):
     def start(self, supervise=True):
         for daemon in (self.consumer, self.agent):
             daemon.start()
-        self.wait_ready()
+        ready = self.queue_dir / "lanes"
+        wait_until(lambda: ready.is_dir() or not self.agent.alive(), "the agent's queue directory")
+        if not self.agent.alive():
+            raise AssertionError(f"the agent ended at once:\n{self.agent.log_tail()}")
         self.uplink.start()
         if supervise:
             self.supervisor = Supervisor(self.consumer, self.uplink)
