@@ -172,8 +172,15 @@ class NetworkWorld(World):
 
     def connections(self):
         """Sessions that the uplink has had, by its log."""
+        return self._said(": connected to ")
+
+    def disconnections(self):
+        """How often it said that it has none."""
+        return self._said(": not connected to ")
+
+    def _said(self, words):
         with contextlib.suppress(OSError):
-            return self.uplink.log_path.read_text(errors="replace").count(": connected to ")
+            return self.uplink.log_path.read_text(errors="replace").count(words)
         return 0
 
     # --- judging ---

@@ -84,7 +84,7 @@ def storm(stage):
         done.append(harm.__name__)
         time.sleep(chance.uniform(*PAUSE_S))
     world.net.clear()
-    TOTALS.update(done)
+    TOTALS.update(f"harms: {name}" for name in done)
     try:
         return healed(world, f"{len(done)} harms")
     except (AssertionError, TimeoutError) as error:
