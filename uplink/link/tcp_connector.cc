@@ -12,7 +12,6 @@
 namespace spillway::uplink {
 
 namespace http = boost::beast::http;
-using core::Error;
 using core::ErrorCode;
 using core::Result;
 

@@ -76,6 +76,11 @@ class Server final : public uplink::WebSocketConnection<Stream> {
   }
 
   void start(const std::string& address) {
+    // For an end that nothing below sees: silence.
+    this->set_handlers({[] {}, [](const uplink::Bytes&) {}, [] {},
+                        [peer = this->peer()](const core::Error& error) {
+                          spdlog::warn("{} dropped during its handshakes: {}", peer, error.message);
+                        }});
     enter_queue(address);
     this->watch(kSilenceMax);
     prove_timer_.expires_after(kProveMax);
@@ -180,6 +185,7 @@ class Server final : public uplink::WebSocketConnection<Stream> {
     this->stream_.async_accept(request, [this, self = this->shared_from_this()](error_code error) {
       if (error) return drop("WebSocket handshake", error);
       if (this->is_finished()) return;
+      is_handed_over_ = true;
       this->set_handlers(on_connection_(this->shared_from_this()));
       this->opened(ping_after());
     });
@@ -217,6 +223,7 @@ class Server final : public uplink::WebSocketConnection<Stream> {
   /// A connection that is closed with bytes unread is reset, and takes the answer with it before the
   /// peer has read it: so its end is waited for. Silence and kProveMax bound that.
   void linger() {
+    this->set_handlers({});
     error_code ignored;
     this->socket().shutdown(Socket::shutdown_send, ignored);
     drain();
@@ -233,7 +240,9 @@ class Server final : public uplink::WebSocketConnection<Stream> {
 
   void drop(const char* step, const error_code& error) { drop(step, this->words_of(error)); }
   void drop(const char* step, const std::string& why) {
-    if (!this->is_finished()) spdlog::warn("{} dropped during its {}: {}", this->peer(), step, why);
+    if (this->is_finished()) return;
+    spdlog::warn("{} dropped during its {}: {}", this->peer(), step, why);
+    if (!is_handed_over_) this->set_handlers({});
     this->abort();
   }
 
@@ -245,6 +254,7 @@ class Server final : public uplink::WebSocketConnection<Stream> {
   beast::flat_buffer buffer_{kUpgradeHeaderBytesMax * 2};
   http::request_parser<http::string_body> request_;
   http::response<http::string_body> response_;
+  bool is_handed_over_ = false;  // its owner hears of its end
   std::string plain_answer_;
   std::array<char, 1024> drained_{};
   std::size_t drained_bytes_ = 0;
