@@ -12,7 +12,7 @@
 #include <span>
 #include <vector>
 
-#include "core/codec/dictionary.h"
+#include "spillway/core/dictionary.h"
 #include "spillway/core/format.h"
 
 namespace spillway::core {

@@ -1,4 +1,4 @@
-#include "core/codec/dictionary.h"
+#include "spillway/core/dictionary.h"
 
 #include <zdict.h>
 

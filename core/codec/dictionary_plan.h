@@ -18,7 +18,7 @@
 #include <memory>
 #include <span>
 
-#include "core/codec/dictionary.h"
+#include "spillway/core/dictionary.h"
 
 namespace spillway::core {
 

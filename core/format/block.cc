@@ -197,6 +197,15 @@ Result<void> check_block(const BlockHeader& header, std::span<const std::byte> s
   }
 }
 
+std::uint64_t record_checksum(std::uint64_t offset, std::uint64_t ticks,
+                              std::span<const std::byte> record) {
+  const std::uint64_t checksum =
+      xxh3(bytes_of(ticks), record, offset) & std::numeric_limits<std::int64_t>::max();
+  return checksum == 0 ? 1 : checksum;
+}
+
+std::uint64_t content_checksum(std::span<const std::byte> bytes) { return xxh3(bytes, 0); }
+
 std::uint32_t dictionary_id(std::span<const std::byte> content) {
   return kDictionaryIdMin +
          static_cast<std::uint32_t>(xxh3(content, 0) % (kDictionaryIdEnd - kDictionaryIdMin));

@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "core/codec/compressor.h"
-#include "core/codec/dictionary.h"
 #include "spill_helpers.h"
 #include "spillway/core/codec.h"
+#include "spillway/core/dictionary.h"
 
 namespace spillway::core::testing {
 

@@ -84,6 +84,15 @@ class FrameCursor {
 [[nodiscard]] std::uint64_t block_checksum(const format::BlockHeader& header,
                                            std::span<const std::byte> stored, std::uint64_t salt);
 
+/// What one record below a stored position says of its history: the lower 63 bits (which every
+/// database holds) of the XXH3-64, seeded with the record's offset, of its ticks (8 bytes) and its
+/// bytes. The same however the record was put into blocks, compressed, sealed anew or relayed. 1
+/// where it is 0, which says 'not known'.
+[[nodiscard]] std::uint64_t record_checksum(std::uint64_t offset, std::uint64_t ticks,
+                                            std::span<const std::byte> record);
+/// XXH3-64, seed 0.
+[[nodiscard]] std::uint64_t content_checksum(std::span<const std::byte> bytes);
+
 /// The id under which a dictionary's blocks name it, made from what stands behind magic and id.
 [[nodiscard]] std::uint32_t dictionary_id(std::span<const std::byte> content);
 /// The rules of a dictionary: its size, zstd's magic, and the id that its content asks for.

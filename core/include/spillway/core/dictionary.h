@@ -1,8 +1,8 @@
-// Dictionary: a zstd dictionary that the writer compresses with, and how one is trained. Private to
-// core.
+// Dictionary: a zstd dictionary that one compresses with, and how one is trained: the spill's writer
+// for blocks, an uplink for messages.
 //
-// A Dictionary never changes once made and may be used by any thread. A Training is filled by the
-// drain's thread, run once by a worker (it takes tens of milliseconds), and then read by the drain's
+// A Dictionary never changes once made and may be used by any thread. A Training is filled by its
+// owner's thread, run once by a worker (it takes tens of milliseconds), and then read by the owner's
 // again.
 #pragma once
 
