@@ -10,10 +10,12 @@ namespace spillway::core {
 namespace {
 
 /// From the proxy on they are each link's, see link_section.cc.
-constexpr std::array<std::string_view, 17> kUplinkKeys{"name",
+constexpr std::array<std::string_view, 19> kUplinkKeys{"name",
                                                        "streams",
                                                        "url",
                                                        "tls",
+                                                       "compress",
+                                                       "gather",
                                                        "window_bytes",
                                                        "reconnect_min",
                                                        "reconnect_max",
@@ -32,8 +34,22 @@ constexpr std::array<std::string_view, 3> kConsumerKeys{"listen", "inbox", "tls"
 constexpr std::array<std::string_view, 5> kLaterConsumerKeys{"retain", "max_bytes", "workflow",
                                                              "source", "relay"};
 
+constexpr std::uint64_t kGatherNsMax = 60'000'000'000;
 constexpr std::uint64_t kWindowBytesMin = 64ULL << 10;
 constexpr std::uint64_t kWindowBytesMax = 1ULL << 30;
+
+Result<void> read_uplink_compress(const TableReader& reader, UplinkConfig& uplink) {
+  std::string compress = "auto";
+  SPILLWAY_CHECKED(reader.read("compress", compress));
+  if (compress != "auto" && compress != "never") {
+    return reader.complain("compress", "compress must be \"auto\" or \"never\"");
+  }
+  uplink.compress = compress == "auto";
+  SPILLWAY_CHECKED(reader.read_duration("gather", uplink.gather_ns));
+  if (uplink.gather_ns > kGatherNsMax)
+    return reader.complain("gather", "gather is at most \"60s\"");
+  return {};
+}
 
 Result<void> check_streams(const TableReader& reader, const Config& config, UplinkConfig& uplink) {
   if (!reader.has("streams")) {
@@ -113,6 +129,7 @@ Result<void> read_uplink(const toml::table& table, Config& config) {
   SPILLWAY_CHECKED(reader.read("name", uplink.name));
   SPILLWAY_CHECKED(reader.read("streams", uplink.streams));
   SPILLWAY_CHECKED(reader.read("url", uplink.url));
+  SPILLWAY_CHECKED(read_uplink_compress(reader, uplink));
   SPILLWAY_CHECKED(reader.read_bytes("window_bytes", uplink.window_bytes));
   SPILLWAY_CHECKED(reader.read_duration("reconnect_min", uplink.reconnect_ns_min));
   SPILLWAY_CHECKED(reader.read_duration("reconnect_max", uplink.reconnect_ns_max));

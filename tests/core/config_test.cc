@@ -56,6 +56,8 @@ sync_interval = 0
 name = "cloud"
 streams = ["telemetry"]
 url = "wss://consumer.example:7443/in"
+compress = "never"
+gather = "250ms"
 window_bytes = "1MiB"
 reconnect_min = "10ms"
 reconnect_max = "2s"
@@ -92,6 +94,8 @@ TEST(Config, every_key_is_read) {
   EXPECT_EQ(config.streams[0].compress, Compress::kAlways);
   EXPECT_EQ(config.streams[1].compress, Compress::kBacklog);
   ASSERT_EQ(config.uplinks.size(), 2U);
+  EXPECT_FALSE(config.uplinks[0].compress);
+  EXPECT_EQ(config.uplinks[0].gather_ns, 250'000'000U);
   EXPECT_EQ(config.uplinks[0].window_bytes, 1U << 20);
   EXPECT_EQ(config.uplinks[0].reconnect_ns_min, 10'000'000U);
   EXPECT_EQ(config.uplinks[0].reconnect_ns_max, 2'000'000'000U);
@@ -238,6 +242,8 @@ TEST(Config, uplink_that_could_not_work_is_refused) {
   expect_complaint(uplink("url=\"ws://h\"") + uplink("url=\"ws://h\""),
                    "f.toml:5: ", "another uplink");
   expect_complaint(uplink("url=\"ws://h\"\nwindow_bytes=1"), "f.toml:4: ", "64KiB");
+  expect_complaint(uplink("url=\"ws://h\"\ncompress=\"always\""), "f.toml:4: ", "never");
+  expect_complaint(uplink("url=\"ws://h\"\ngather=\"2m\""), "f.toml:4: ", "60s");
   expect_complaint(uplink("url=\"ws://h\"\nreconnect_min=\"5m\""), "f.toml:4: ", "reconnect_max");
   expect_complaint(uplink("url=\"ws://h\"\n[uplink.tls]\nca=\"x\""), "f.toml:5: ", "wss://");
   expect_complaint(uplink("url=\"wss://h\"\n[uplink.tls]\nkey=\"x\""), "f.toml:5: ", "together");

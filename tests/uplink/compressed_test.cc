@@ -44,9 +44,9 @@ class CompressedSpillTest : public ::testing::Test {
     if (auto order = stream_->order_training()) stream_->finish_training(*order, order->run());
   }
 
-  /// The bytes that went over the wire.
+  /// The bytes that went over the wire, in whole messages: how blocks are stored is what counts here.
   std::size_t deliver(bool uplink_knows, bool consumer_knows, std::uint64_t window = 4ULL << 20) {
-    UplinkSessionOptions options{kGateway, "site/pump", "cloud", window, uplink_knows};
+    UplinkSessionOptions options{kGateway, "site/pump", "cloud", window, uplink_knows, false};
     BlockSource* sources[] = {source_.get()};
     SessionPair pair(options, sources, inbox_, window, consumer_knows);
     EXPECT_TRUE(pair.run()) << pair.error();

@@ -81,6 +81,21 @@ TEST_F(InboxTest, KeepsRecordsPositionAndLaneTotals) {
   EXPECT_FALSE(*(*inbox)->position({uuid_number(1), uuid_number(2), "two"}));
 }
 
+TEST_F(InboxTest, ThePositionComesBackWithTheChecksumOfItsLastRecord) {
+  auto inbox = consumer::open_sqlite_inbox(path_);
+  ASSERT_TRUE(inbox);
+  InboxBatch first = batch(0, 5, true);
+  first.last_record = (1ULL << 63) - 1;
+  ASSERT_TRUE(commit(**inbox, first));
+  const consumer::InboxKey key{uuid_number(1), uuid_number(2), "one"};
+  EXPECT_EQ(**(*inbox)->position(key), consumer::StoredPosition(5, (1ULL << 63) - 1));
+  InboxBatch second = batch(5, 7, false);
+  second.last_record = 9;
+  ASSERT_TRUE(commit(**inbox, second));
+  inbox = consumer::open_sqlite_inbox(path_);
+  EXPECT_EQ(**(*inbox)->position(key), consumer::StoredPosition(7, 9));
+}
+
 TEST_F(InboxTest, KeepsSchemasOnceAndRecordsNameTheirs) {
   auto inbox = consumer::open_sqlite_inbox(path_);
   ASSERT_TRUE(inbox) << inbox.error().message;
@@ -140,7 +155,7 @@ TEST_F(InboxTest, AnInboxOfVersion1IsBroughtUpToDateWithAllItHolds) {
     ASSERT_TRUE(inbox) << inbox.error().message;
     ASSERT_TRUE(commit(**inbox, batch(opening * 3U, opening * 3U + 3, opening == 0)));
   }
-  EXPECT_EQ(ask("PRAGMA user_version"), "3\n");
+  EXPECT_EQ(ask("PRAGMA user_version"), std::to_string(consumer::kInboxVersion) + "\n");
   EXPECT_EQ(ask("SELECT gateway, record_offset, payload, schema_fingerprint FROM record "
                 "WHERE stream = 's'"),
             "g|7|p|NULL\n");
@@ -152,12 +167,13 @@ TEST_F(InboxTest, OneOfANewerVersionIsRefusedUntouched) {
   ASSERT_TRUE(consumer::open_sqlite_inbox(path_));
   sqlite3* newer = nullptr;
   ASSERT_EQ(sqlite3_open(path_.c_str(), &newer), SQLITE_OK);
-  sqlite3_exec(newer, "PRAGMA user_version = 4", nullptr, nullptr, nullptr);
+  const std::string version = std::to_string(consumer::kInboxVersion + 1);
+  sqlite3_exec(newer, ("PRAGMA user_version = " + version).c_str(), nullptr, nullptr, nullptr);
   sqlite3_close(newer);
   const auto inbox = consumer::open_sqlite_inbox(path_);
   ASSERT_FALSE(inbox);
   EXPECT_EQ(inbox.error().code, core::ErrorCode::kNewerVersion);
-  EXPECT_EQ(ask("PRAGMA user_version"), "4\n");
+  EXPECT_EQ(ask("PRAGMA user_version"), version + "\n");
 }
 
 TEST_F(InboxTest, ABatchThatDoesNotContinueTheStoredPositionIsNotApplied) {

@@ -6,10 +6,12 @@ namespace spillway::uplink::test {
 
 using consumer::InboxBatch;
 
-core::Result<std::optional<std::uint64_t>> MemoryInbox::position(const consumer::InboxKey& key) {
+core::Result<std::optional<consumer::StoredPosition>> MemoryInbox::position(
+    const consumer::InboxKey& key) {
   const auto found = contents_.find({key.gateway, key.journal, key.stream});
-  if (found == contents_.end()) return std::optional<std::uint64_t>();
-  return std::optional(found->second.next_offset);
+  if (found == contents_.end()) return std::optional<consumer::StoredPosition>();
+  return std::optional(
+      consumer::StoredPosition(found->second.next_offset, found->second.last_record));
 }
 
 void MemoryInbox::commit(std::span<const InboxBatch> batches,
@@ -33,6 +35,7 @@ void MemoryInbox::commit(std::span<const InboxBatch> batches,
     }
     Contents& contents = contents_[key];
     contents.next_offset = batch.next;
+    contents.last_record = batch.last_record;
     std::size_t at = 0;
     for (const auto& run : batch.runs) {
       for (std::uint32_t n = 0; n < run.count; ++n, ++at) {

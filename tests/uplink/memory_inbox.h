@@ -20,12 +20,14 @@ class MemoryInbox final : public consumer::Inbox {
   };
   struct Contents {
     std::uint64_t next_offset = 0;
+    std::uint64_t last_record = 0;
     std::map<std::uint64_t, Row> rows;
     std::vector<consumer::InboxGap> gaps;
     std::map<std::uint64_t, consumer::LaneTotals> lanes;
   };
 
-  core::Result<std::optional<std::uint64_t>> position(const consumer::InboxKey& key) override;
+  core::Result<std::optional<consumer::StoredPosition>> position(
+      const consumer::InboxKey& key) override;
   void commit(std::span<const consumer::InboxBatch> batches,
               std::vector<core::Result<void>>& outcomes) override;
 

@@ -9,9 +9,12 @@ using consumer::InboxBatch;
 SessionPair::SessionPair(UplinkSessionOptions options, std::span<BlockSource* const> sources,
                          consumer::Inbox& inbox, std::uint64_t consumer_window,
                          bool consumer_takes_zstd)
-    : uplink_(std::move(options), sources),
-      consumer_({consumer_window, consumer_takes_zstd}),
-      inbox_(inbox) {}
+    : SessionPair(std::move(options), sources, inbox,
+                  consumer::ConsumerSessionOptions{consumer_window, consumer_takes_zstd}) {}
+
+SessionPair::SessionPair(UplinkSessionOptions options, std::span<BlockSource* const> sources,
+                         consumer::Inbox& inbox, consumer::ConsumerSessionOptions consumer)
+    : uplink_(std::move(options), sources), consumer_(std::move(consumer)), inbox_(inbox) {}
 
 bool SessionPair::step() {
   ++steps_;
@@ -71,6 +74,7 @@ void SessionPair::collect_output() {
 bool SessionPair::to_uplink() {
   if (to_uplink_.empty()) return false;
   const Bytes message = std::move(to_uplink_.front());
+  answered_.push_back(message);
   to_uplink_.pop_front();
   const auto outcome = uplink_.on_message(message, now_ns_);
   if (!outcome) {

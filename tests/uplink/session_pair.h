@@ -17,6 +17,8 @@ class SessionPair {
   SessionPair(UplinkSessionOptions options, std::span<BlockSource* const> sources,
               consumer::Inbox& inbox, std::uint64_t consumer_window = 4ULL << 20,
               bool consumer_takes_zstd = true);
+  SessionPair(UplinkSessionOptions options, std::span<BlockSource* const> sources,
+              consumer::Inbox& inbox, consumer::ConsumerSessionOptions consumer);
 
   /// False: nothing moved. Moves the first of: a message to the consumer, an inbox commit, a
   /// message to the uplink, a new message from the uplink.
@@ -32,6 +34,8 @@ class SessionPair {
   [[nodiscard]] std::uint64_t steps() const { return steps_; }
   [[nodiscard]] const std::string& error() const { return error_; }
   [[nodiscard]] const std::vector<Bytes>& sent() const { return sent_; }
+  /// What the consumer sent.
+  [[nodiscard]] const std::vector<Bytes>& answered() const { return answered_; }
 
  private:
   bool to_consumer();
@@ -47,6 +51,7 @@ class SessionPair {
   std::deque<Bytes> to_uplink_;
   std::deque<consumer::InboxBatch> waiting_;
   std::vector<Bytes> sent_;
+  std::vector<Bytes> answered_;
   std::size_t commits_held_ = 0;
   std::uint64_t in_flight_max_ = 0;
   std::uint64_t steps_ = 0;

@@ -79,12 +79,12 @@ OwnedBlock make_clock_block(std::uint64_t next_offset, std::uint64_t salt) {
 }
 
 OwnedBlock make_data_block(const std::string& stream, std::uint64_t lane_id, std::uint64_t base,
-                           std::uint32_t count, std::uint64_t salt) {
+                           std::uint32_t count, std::uint64_t salt, std::uint64_t ticks) {
   Bytes frames;
   for (std::uint64_t offset = base; offset < base + count; ++offset) {
     const std::string text = record_text(stream, offset);
     const format::FrameHeader header(static_cast<std::uint32_t>(text.size() + 1), 0, 0,
-                                     offset * 1000);
+                                     offset * 1000 + ticks);
     put_bytes(frames, core::bytes_of(header));
     put_bytes(frames, std::as_bytes(std::span(text)));
     frames.resize(core::round_up(frames.size(), core::kFrameAlignment));
@@ -131,7 +131,7 @@ void FakeSpill::declare() {
 }
 
 void FakeSpill::append(std::uint32_t records) {
-  items_.push_back({make_data_block(name_, 1 + next_ % 2, next_, records, salt_),
+  items_.push_back({make_data_block(name_, 1 + next_ % 2, next_, records, salt_, ticks_),
                     segment_,
                     ranges_.size() - 1,
                     {}});
@@ -148,6 +148,15 @@ void FakeSpill::new_journal_at(std::uint64_t offset) {
   ranges_.back().next_offset = offset;
   ranges_.push_back({uuid_number(seed_ * 1000 + ranges_.size()), ranges_.size(), offset, offset});
   roll();
+}
+
+void FakeSpill::set_back_to(std::uint64_t offset) {
+  std::erase_if(items_, [&](const Item& item) {
+    return item.block.header.count() > 0 && item.block.header.base_offset() >= offset;
+  });
+  next_ = offset;
+  ranges_.back().next_offset = offset;
+  ++ticks_;
 }
 
 void FakeSpill::free_below(std::uint64_t offset) {

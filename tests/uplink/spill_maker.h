@@ -36,7 +36,7 @@ struct OwnedBlock {
 [[nodiscard]] OwnedBlock make_clock_block(std::uint64_t next_offset, std::uint64_t salt);
 [[nodiscard]] OwnedBlock make_data_block(const std::string& stream, std::uint64_t lane_id,
                                          std::uint64_t base, std::uint32_t count,
-                                         std::uint64_t salt);
+                                         std::uint64_t salt, std::uint64_t ticks = 0);
 /// Sets the checksum anew, after a test has changed something.
 void seal(OwnedBlock& block);
 /// One Blocks message with these blocks, each in its own run.
@@ -54,6 +54,9 @@ class FakeSpill final : public BlockSource {
   void roll();
   /// Power was lost: records from `offset` on are gone, and a new journal begins there.
   void new_journal_at(std::uint64_t offset);
+  /// The machine is what it was at `offset` and does not know it: other records follow, in the same
+  /// journal.
+  void set_back_to(std::uint64_t offset);
   /// Segments below `offset` are freed.
   void free_below(std::uint64_t offset);
   /// Records [first, next) are missing, with this reason.
@@ -88,6 +91,7 @@ class FakeSpill final : public BlockSource {
   std::vector<core::JournalRange> ranges_;
   std::size_t segment_ = 0;
   std::uint64_t salt_ = 0;
+  std::uint64_t ticks_ = 0;  // later than a machine that was not set back
   std::uint64_t next_ = 0;
   std::uint64_t oldest_ = 0;
   std::uint64_t skip_below_ = 0;

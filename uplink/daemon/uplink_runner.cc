@@ -50,7 +50,8 @@ UplinkRunner::UplinkRunner(boost::asio::io_context& io, core::env::Env& env,
       tick_timer_(io),
       poll_ns_(kPollNsMin),
       since_utc_ns_(env.utc_ns()),
-      status_file_(env, gateway_config_.queue_dir + "/uplink-" + config_.name + ".status") {
+      status_file_(env, gateway_config_.queue_dir + "/uplink-" + config_.name + ".status"),
+      trainer_(io) {
   links_.reserve(config_.links.size());
   const bool alone = config_.links.size() == 1;
   for (const core::LinkConfig& link : config_.links) links_.emplace_back(env, link, alone);
@@ -221,6 +222,8 @@ void UplinkRunner::begin_session(const ConnectionPointer& connection) {
   options.gateway_name = gateway_config_.name;
   options.uplink = config_.name;
   options.window_bytes = config_.window_bytes;
+  options.offers_short_form = config_.compress;
+  options.gather_ns = config_.gather_ns;
   options.shares = shares();
   options.rate_limit_bytes_per_s = links_[connection->link].config().rate_limit_bytes_per_s;
   session_.emplace(std::move(options), sources);
@@ -337,10 +340,15 @@ void UplinkRunner::pump() {
     active_->socket->send(std::move(**message));
     sent = true;
   }
+  if (sent) train_dictionaries();
   poll_ns_ = sent ? kPollNsMin : poll_ns_;
   // With a full window or queue, the ack or the socket wakes this again; the poll then costs
   // little.
   poll_later();
+}
+
+void UplinkRunner::train_dictionaries() {
+  for (const auto& source : sources_) trainer_.serve(source->shared_packer());
 }
 
 void UplinkRunner::poll_later() {

@@ -10,7 +10,7 @@
 //
 // A better link is tried beside the one in use; the session goes over to it once it stands.
 //
-// Threads: the io_context's.
+// Threads: the io_context's (and its trainer's own).
 //
 // Invariants:
 //  1. There is no last try: being offline costs nothing but the wait.
@@ -30,6 +30,7 @@
 #include "spillway/core/config.h"
 #include "spillway/core/env/env.h"
 #include "spillway/core/gateway.h"
+#include "uplink/daemon/dictionary_trainer.h"
 #include "uplink/daemon/status_file.h"
 #include "uplink/daemon/uplink_link.h"
 #include "uplink/link/known_time.h"
@@ -82,6 +83,7 @@ class UplinkRunner {
   void on_session_closed(const ConnectionPointer& connection, const core::Error& error);
 
   void pump();
+  void train_dictionaries();
   void poll_later();
   enum class Farewell : std::uint8_t { kPolite, kNone };
   void end_session(const core::Error& error, Farewell farewell);
@@ -133,6 +135,7 @@ class UplinkRunner {
   std::uint64_t rate_from_bytes_ = 0;
   std::uint64_t rate_bytes_per_s_ = 0;
   StatusFile status_file_;
+  DictionaryTrainer trainer_;
 };
 
 }  // namespace spillway::uplink

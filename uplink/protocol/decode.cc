@@ -1,9 +1,12 @@
 #include <algorithm>
+#include <cstring>
 #include <optional>
 
 #include "spillway/core/format.h"
 #include "spillway/uplink/protocol_generated.h"
 #include "uplink/protocol/messages.h"
+#include "uplink/protocol/short_tag.h"
+#include "uplink/protocol/varint.h"
 
 namespace spillway::uplink {
 
@@ -78,6 +81,7 @@ Result<Message> read(const protocol::Hello& table) {
     hello.streams.push_back(std::move(held));
   }
   hello.zstd = names_zstd(table.codecs());
+  hello.short_form = table.short_form();
   return hello;
 }
 
@@ -96,11 +100,19 @@ Result<Message> read(const protocol::Welcome& table) {
     }
     for (const protocol::WantedJournal* journal : *stream->journals()) {
       SPILLWAY_CHECKED(check_offsets(0, journal->next_offset(), "Welcome"));
-      wanted.journals.push_back({uuid_from(*journal->journal()), journal->next_offset()});
+      wanted.journals.push_back(
+          {uuid_from(*journal->journal()), journal->next_offset(), journal->last_record()});
+    }
+    if (const auto* known = stream->dictionaries(); known != nullptr) {
+      const std::size_t count = std::min<std::size_t>(known->size(), kDictionariesOfStreamMax);
+      for (std::size_t i = 0; i < count; ++i) {
+        wanted.dictionaries.push_back(known->Get(static_cast<flatbuffers::uoffset_t>(i)));
+      }
     }
     welcome.streams.push_back(std::move(wanted));
   }
   welcome.zstd = names_zstd(table.codecs());
+  welcome.short_form = table.short_form();
   return welcome;
 }
 
@@ -151,11 +163,58 @@ Result<Message> read(const protocol::Refusal& table) {
   return refusal;
 }
 
+Result<Message> read(const protocol::Dictionary& table) {
+  const auto* data = reinterpret_cast<const std::byte*>(table.bytes()->data());
+  return DictionaryMessage{table.stream(), {data, table.bytes()->size()}};
+}
+
+tl::unexpected<core::Error> bad_short(std::string_view what) {
+  return fail(ErrorCode::kProtocol,
+              "a short " + std::string(what) + " that is cut off or impossible");
+}
+
+Result<Message> read_short_blocks(std::span<const std::byte> bytes, bool compressed) {
+  VarintReader reader(bytes);
+  ShortBlocks blocks;
+  const std::uint64_t stream = reader.next();
+  const auto checksum = reader.take(sizeof blocks.checksum);
+  if (!reader.good() || stream >= kStreamsMax) return bad_short("message");
+  blocks.stream = static_cast<std::uint16_t>(stream);
+  blocks.compressed = compressed;
+  std::memcpy(&blocks.checksum, checksum.data(), checksum.size());
+  blocks.content = reader.rest();
+  return blocks;
+}
+
+Result<Message> read_short_ack(std::span<const std::byte> bytes) {
+  VarintReader reader(bytes);
+  const std::uint64_t stream = reader.next();
+  const std::uint64_t journal = reader.next();
+  const std::uint64_t next = reader.next();
+  const bool possible = stream < kStreamsMax && journal < kJournalsMax && next < kOffsetLimit;
+  if (!reader.good() || !reader.rest().empty() || !possible) return bad_short("acknowledgement");
+  return ShortAck{static_cast<std::uint16_t>(stream), static_cast<std::size_t>(journal), next};
+}
+
+Result<Message> read_short(std::span<const std::byte> bytes) {
+  const auto rest = bytes.subspan(1);
+  switch (static_cast<ShortTag>(bytes.front())) {
+    case ShortTag::kBlocks:
+      return read_short_blocks(rest, false);
+    case ShortTag::kCompressedBlocks:
+      return read_short_blocks(rest, true);
+    case ShortTag::kAck:
+      return read_short_ack(rest);
+  }
+  return fail(ErrorCode::kProtocol, "a short message of a kind that this version does not know");
+}
+
 }  // namespace
 
 Result<Message> decode(std::span<const std::byte> bytes) {
   if (bytes.size() > kMessageBytesMax)
     return fail(ErrorCode::kProtocol, "a message over the size limit");
+  if (is_short(bytes)) return read_short(bytes);
   flatbuffers::Verifier verifier(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size(),
                                  kDepthMax, kTablesMax);
   // Below 8 bytes the verifier would read a root that is not there.
@@ -180,6 +239,8 @@ Result<Message> decode(std::span<const std::byte> bytes) {
       return read(*message.body_as_Ack());
     case protocol::Body::Refusal:
       return read(*message.body_as_Refusal());
+    case protocol::Body::Dictionary:
+      return read(*message.body_as_Dictionary());
     case protocol::Body::NONE:
       break;
   }

@@ -1,8 +1,11 @@
 #include <algorithm>
 #include <array>
 
+#include "spillway/core/format.h"
 #include "spillway/uplink/protocol_generated.h"
 #include "uplink/protocol/messages.h"
+#include "uplink/protocol/short_tag.h"
+#include "uplink/protocol/varint.h"
 
 namespace spillway::uplink {
 
@@ -50,10 +53,13 @@ Offset<protocol::WantedStream> wanted(FlatBufferBuilder& builder, const WantedSt
   journals.reserve(stream.journals.size());
   for (const WantedJournal& journal : stream.journals) {
     const protocol::Id id = id_of(journal.journal);
-    journals.push_back(protocol::CreateWantedJournal(builder, &id, journal.next_offset));
+    journals.push_back(
+        protocol::CreateWantedJournal(builder, &id, journal.next_offset, journal.last_record));
   }
   const auto list = builder.CreateVector(journals);
-  return protocol::CreateWantedStream(builder, stream.stream, list);
+  Offset<flatbuffers::Vector<std::uint64_t>> dictionaries;
+  if (!stream.dictionaries.empty()) dictionaries = builder.CreateVector(stream.dictionaries);
+  return protocol::CreateWantedStream(builder, stream.stream, list, dictionaries);
 }
 
 }  // namespace
@@ -68,9 +74,9 @@ Bytes encode(const Hello& hello) {
   const auto uplink = builder.CreateString(hello.uplink);
   const auto codecs = codecs_of(builder, hello.zstd);
   const protocol::Id gateway = id_of(hello.gateway);
-  return finish(
-      builder, protocol::Body::Hello,
-      protocol::CreateHello(builder, hello.version, &gateway, gateway_name, uplink, list, codecs));
+  return finish(builder, protocol::Body::Hello,
+                protocol::CreateHello(builder, hello.version, &gateway, gateway_name, uplink, list,
+                                      codecs, hello.short_form));
 }
 
 Bytes encode(const Welcome& welcome) {
@@ -80,9 +86,9 @@ Bytes encode(const Welcome& welcome) {
   for (const WantedStream& stream : welcome.streams) streams.push_back(wanted(builder, stream));
   const auto list = builder.CreateVector(streams);
   const auto codecs = codecs_of(builder, welcome.zstd);
-  return finish(
-      builder, protocol::Body::Welcome,
-      protocol::CreateWelcome(builder, welcome.version, welcome.window_bytes, list, codecs));
+  return finish(builder, protocol::Body::Welcome,
+                protocol::CreateWelcome(builder, welcome.version, welcome.window_bytes, list,
+                                        codecs, welcome.short_form));
 }
 
 Bytes encode(const Blocks& blocks) {
@@ -124,6 +130,35 @@ Bytes encode(const Refusal& refusal) {
   const auto text = builder.CreateString(refusal.text.substr(0, kTextBytesMax));
   const auto code = static_cast<protocol::RefusalCode>(refusal.code);
   return finish(builder, protocol::Body::Refusal, protocol::CreateRefusal(builder, code, text));
+}
+
+Bytes encode(const DictionaryMessage& dictionary) {
+  FlatBufferBuilder builder(kSmallMessageBytes + dictionary.bytes.size());
+  const auto bytes = builder.CreateVector(
+      reinterpret_cast<const std::uint8_t*>(dictionary.bytes.data()), dictionary.bytes.size());
+  return finish(builder, protocol::Body::Dictionary,
+                protocol::CreateDictionary(builder, dictionary.stream, bytes));
+}
+
+Bytes encode(const ShortBlocks& blocks) {
+  Bytes message;
+  message.reserve(kVarintBytesMax + sizeof blocks.checksum + blocks.content.size() + 1);
+  message.push_back(
+      static_cast<std::byte>(blocks.compressed ? ShortTag::kCompressedBlocks : ShortTag::kBlocks));
+  put_varint(message, blocks.stream);
+  const auto checksum = core::bytes_of(blocks.checksum);
+  message.insert(message.end(), checksum.begin(), checksum.end());
+  message.insert(message.end(), blocks.content.begin(), blocks.content.end());
+  return message;
+}
+
+Bytes encode(const ShortAck& ack) {
+  Bytes message;
+  message.push_back(static_cast<std::byte>(ShortTag::kAck));
+  put_varint(message, ack.stream);
+  put_varint(message, ack.journal);
+  put_varint(message, ack.next_offset);
+  return message;
 }
 
 }  // namespace spillway::uplink

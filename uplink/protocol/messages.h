@@ -41,6 +41,12 @@ inline constexpr std::size_t kMessageBytesTarget = 256U * 1024;
 inline constexpr std::size_t kDecodedBytesPerMessageMax = 4 * kMessageBytesTarget;
 /// Control messages (all but Blocks) are no larger.
 inline constexpr std::size_t kControlBytesMax = 1024U * 1024;
+/// The short forms of Blocks and Ack that this build knows.
+inline constexpr std::uint8_t kShortForm = 1;
+/// The content of a short message, and what it stands for, are no larger; what is goes as Blocks.
+inline constexpr std::size_t kShortBytesMax = kDecodedBytesPerMessageMax;
+/// Of one stream the consumer keeps this many dictionaries, the latest ones.
+inline constexpr std::size_t kDictionariesOfStreamMax = 2;
 inline constexpr std::size_t kStreamsMax = 256;
 inline constexpr std::size_t kJournalsMax = 4096;
 inline constexpr std::size_t kNameBytesMax = 255;
@@ -60,24 +66,28 @@ struct Hello {
   std::string gateway_name;
   std::string uplink;
   std::vector<HeldStream> streams;
-  bool zstd = false;  // blocks may be stored with it
+  bool zstd = false;            // blocks may be stored with it
+  std::uint8_t short_form = 0;  // the version that this end may use; 0: none
 };
 
 struct WantedJournal {
   core::Uuid journal;
   std::uint64_t next_offset = 0;
+  std::uint64_t last_record = 0;  // core::record_checksum of the one below; 0: not known
 };
 
 struct WantedStream {
   std::uint16_t stream = 0;
   std::vector<WantedJournal> journals;
+  std::vector<std::uint64_t> dictionaries = {};  // core::content_checksum of those that are known
 };
 
 struct Welcome {
   std::uint16_t version = kProtocolVersion;
   std::uint64_t window_bytes = 0;
   std::vector<WantedStream> streams;
-  bool zstd = false;  // and may be sent so; else they are decoded first
+  bool zstd = false;            // and may be sent so; else they are decoded first
+  std::uint8_t short_form = 0;  // the version that both ends know; 0: none
 };
 
 struct RunView {
@@ -97,6 +107,27 @@ struct GapMessage {
   std::uint64_t first_offset = 0;
   std::uint64_t next_offset = 0;
   std::uint8_t reason = 0;
+};
+
+/// Good for the short messages of its stream from then on. Points into the caller's bytes.
+struct DictionaryMessage {
+  std::uint16_t stream = 0;
+  std::span<const std::byte> bytes;
+};
+
+/// A Blocks message in its short form, still to be unpacked (message_unpacker.h).
+struct ShortBlocks {
+  std::uint16_t stream = 0;
+  bool compressed = false;
+  std::uint32_t checksum = 0;          // the lower half of the content's content_checksum
+  std::span<const std::byte> content;  // or, compressed, its zstd frame without the magic number
+};
+
+/// An Ack that names its journal by the place in Hello's list.
+struct ShortAck {
+  std::uint16_t stream = 0;
+  std::size_t journal = 0;
+  std::uint64_t next_offset = 0;
 };
 
 struct Ack {
@@ -120,7 +151,8 @@ struct Refusal {
   std::string text;
 };
 
-using Message = std::variant<Hello, Welcome, Blocks, GapMessage, Ack, Refusal>;
+using Message = std::variant<Hello, Welcome, Blocks, GapMessage, Ack, Refusal, DictionaryMessage,
+                             ShortBlocks, ShortAck>;
 
 [[nodiscard]] Bytes encode(const Hello& hello);
 [[nodiscard]] Bytes encode(const Welcome& welcome);
@@ -128,9 +160,12 @@ using Message = std::variant<Hello, Welcome, Blocks, GapMessage, Ack, Refusal>;
 [[nodiscard]] Bytes encode(const GapMessage& gap);
 [[nodiscard]] Bytes encode(const Ack& ack);
 [[nodiscard]] Bytes encode(const Refusal& refusal);
+[[nodiscard]] Bytes encode(const DictionaryMessage& dictionary);
+[[nodiscard]] Bytes encode(const ShortBlocks& blocks);
+[[nodiscard]] Bytes encode(const ShortAck& ack);
 
 /// kProtocol with the rule that is broken. `bytes` must be 8-byte aligned (the heap's are) and
-/// outlive a Blocks.
+/// outlive what points into them.
 [[nodiscard]] core::Result<Message> decode(std::span<const std::byte> bytes);
 
 /// A peer's text for a log line: control characters replaced, cut to kTextBytesMax.

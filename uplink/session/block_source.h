@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "spillway/core/cursor.h"
 #include "spillway/core/result.h"
 #include "spillway/core/stream_reader.h"
+#include "uplink/session/message_packer.h"
 
 namespace spillway::uplink {
 
@@ -35,6 +37,14 @@ class BlockSource {
   [[nodiscard]] virtual core::Result<std::optional<core::StreamItem>> next() = 0;
   /// The far end has everything below `position`. Never goes back: an older position is ignored.
   [[nodiscard]] virtual core::Result<void> acknowledge(const core::CursorPosition& position) = 0;
+
+  /// What makes this stream's messages small: kept here, because it outlives the sessions.
+  [[nodiscard]] MessagePacker& packer() { return *packer_; }
+  /// For a training that may end after this source does.
+  [[nodiscard]] std::shared_ptr<MessagePacker> shared_packer() { return packer_; }
+
+ private:
+  std::shared_ptr<MessagePacker> packer_ = std::make_shared<MessagePacker>();
 };
 
 }  // namespace spillway::uplink

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "spillway/core/format.h"
+#include "uplink/session/last_record.h"
 
 namespace spillway::uplink {
 
@@ -45,13 +46,13 @@ Result<HeldStream> StreamPump::describe() {
   return HeldStream{source_.name(), oldest_offset_, ranges_};
 }
 
-Result<void> StreamPump::start(const WantedStream& wanted, bool zstd) {
-  source_.offer_stored(zstd);
+Result<void> StreamPump::start(const WantedStream& wanted, PeerTakes takes) {
   if (wanted.journals.size() != ranges_.size()) {
     return fail(ErrorCode::kProtocol,
                 "Welcome does not answer for every journal of stream " + name());
   }
   std::uint64_t start = oldest_offset_;
+  const WantedJournal* last = nullptr;
   for (std::size_t i = 0; i < ranges_.size(); ++i) {
     const core::JournalRange& range = ranges_[i];
     const WantedJournal& want = wanted.journals[i];
@@ -70,14 +71,33 @@ Result<void> StreamPump::start(const WantedStream& wanted, bool zstd) {
     }
     acked_ = {range.journal, range.sequence, want.next_offset};
     start = want.next_offset;
+    last = &want;
     if (want.next_offset < end_of(i)) break;
   }
+  if (last != nullptr && last->last_record != 0) SPILLWAY_CHECKED(check_history(*last));
+  source_.offer_stored(takes.zstd);
+  source_.packer().begin_session(takes.short_form, wanted.dictionaries);
   SPILLWAY_CHECKED(source_.seek(start));
   position_ = start;
   sent_offset_ = start;
   sent_journal_ = acked_.journal;
   if (ranges_.empty()) return {};
   return source_.acknowledge(acked_);
+}
+
+/// The same offset, another record: what came behind it was lost here, and others have taken its
+/// place. Of records that are not held any more nothing can be said.
+Result<void> StreamPump::check_history(const WantedJournal& wanted) {
+  if (wanted.next_offset <= oldest_offset_) return {};
+  SPILLWAY_TRY(held, checksum_of_record(source_, wanted.journal, wanted.next_offset - 1));
+  if (!held || *held == wanted.last_record) return {};
+  return fail(
+      ErrorCode::kRefused,
+      "record " + std::to_string(wanted.next_offset - 1) + " of journal " + wanted.journal.text() +
+          " of stream " + name() +
+          " is another one at the consumer than here: this machine was set back to an older "
+          "state (a snapshot or image?) and has gone on from it; restart the agent with an "
+          "empty journal page so that a new journal begins");
 }
 
 std::uint64_t StreamPump::end_of(std::size_t range) const {
@@ -96,10 +116,26 @@ core::Uuid StreamPump::journal() const { return acked_.journal; }
 Result<std::optional<Bytes>> StreamPump::pull(std::uint64_t bytes_target) {
   run_bytes_target_ =
       static_cast<std::size_t>(std::clamp<std::uint64_t>(bytes_target, 1, kBlocksBytesTarget));
-  if (runs_.empty() && !gap_) SPILLWAY_CHECKED(collect());
-  if (!runs_.empty()) return flush_blocks();
+  const bool has_room = runs_.empty() || (!held_ && run_bytes_ < gathered_bytes());
+  if (has_room && !gap_) SPILLWAY_CHECKED(collect());
+  if (gathers()) return std::optional<Bytes>();
+  if (!runs_.empty()) {
+    if (auto dictionary = source_.packer().take_dictionary(index_)) return dictionary;
+    return flush_blocks();
+  }
   if (gap_) return flush_gap();
   return std::optional<Bytes>();
+}
+
+/// Of so much a message is worth sending at once.
+std::size_t StreamPump::gathered_bytes() const {
+  return std::min(kGatheredBytes, run_bytes_target_);
+}
+
+/// Nothing says yet that what is collected has to go.
+bool StreamPump::gathers() const {
+  const bool complete = gap_ || held_ || journal_ended_ || run_bytes_ >= gathered_bytes();
+  return !runs_.empty() && !complete && now_ns_ - run_since_ns_ < gather_ns_;
 }
 
 Result<void> StreamPump::collect() {
@@ -154,6 +190,7 @@ Result<bool> StreamPump::take(const core::Block& block) {
 }
 
 void StreamPump::put(const core::Block& block) {
+  if (runs_.empty()) run_since_ns_ = now_ns_;
   if (runs_.empty() || runs_.back().salt != block.salt) runs_.push_back({block.salt, {}});
   Bytes& into = runs_.back().blocks;
   const auto header = core::bytes_of(block.header);
@@ -167,11 +204,19 @@ void StreamPump::put(const core::Block& block) {
   }
 }
 
-std::optional<Bytes> StreamPump::flush_blocks() {
+/// In its short form where the far end takes it.
+Bytes StreamPump::message_of_runs() {
   Blocks blocks{index_, run_journal_, {}};
   blocks.runs.reserve(runs_.size());
   for (const Run& run : runs_) blocks.runs.push_back({run.salt, run.blocks});
-  Bytes message = encode(blocks);
+  // It was found before the block was put here.
+  const auto journal = static_cast<std::size_t>(find(run_journal_) - ranges_.data());
+  if (auto packed = source_.packer().pack(blocks, journal)) return std::move(*packed);
+  return encode(blocks);
+}
+
+Bytes StreamPump::flush_blocks() {
+  Bytes message = message_of_runs();
   if (run_next_offset_ != 0) {
     note_sent(run_journal_, run_next_offset_, std::max(message.size(), run_bytes_));
   }
@@ -211,6 +256,14 @@ void StreamPump::note_sent(const core::Uuid& journal, std::uint64_t next_offset,
   in_flight_bytes_ += bytes;
   sent_journal_ = journal;
   sent_offset_ = next_offset;
+}
+
+Result<void> StreamPump::acknowledge(const ShortAck& ack) {
+  if (ack.journal < ranges_.size()) {
+    return acknowledge(Ack{ack.stream, ranges_[ack.journal].journal, ack.next_offset});
+  }
+  return fail(ErrorCode::kProtocol, "the consumer acknowledged a journal of stream " + name() +
+                                        " that Hello did not name");
 }
 
 Result<void> StreamPump::acknowledge(const Ack& ack) {

@@ -7,7 +7,8 @@
 //  1. Messages of one stream go out in offset order; a message holds blocks of one journal only.
 //  2. acked <= sent in each journal, and neither goes back within a session.
 //  3. in_flight_bytes() counts the messages that moved the offset on and whose end is not
-//     acknowledged; a compressed block by what it decodes to, for that is what the far end holds.
+//     acknowledged; packed and compressed ones by what they decode to, for that is what the far end
+//     holds.
 #pragma once
 
 #include <cstdint>
@@ -20,20 +21,33 @@
 
 namespace spillway::uplink {
 
+/// What the far end's Welcome takes.
+struct PeerTakes {
+  bool zstd = false;        // blocks that are compressed
+  bool short_form = false;  // messages in their short forms
+};
+
 class StreamPump {
  public:
+  static constexpr std::size_t kGatheredBytes = 32 * 1024;
+
   StreamPump(std::uint16_t index, BlockSource& source) : index_(index), source_(source) {}
 
   /// Reads anew what is held. First thing in a session.
   [[nodiscard]] core::Result<HeldStream> describe();
-  /// Decides from the Welcome where sending starts. kRefused: the far end holds more than we do.
-  /// `zstd`: the far end takes blocks that are compressed.
-  [[nodiscard]] core::Result<void> start(const WantedStream& wanted, bool zstd);
+  /// Decides from the Welcome where sending starts. kRefused: the far end holds more than we do, or
+  /// another record below that offset.
+  [[nodiscard]] core::Result<void> start(const WantedStream& wanted, PeerTakes takes);
+  /// What is collected may wait so long for more, up to kGatheredBytes. `now_ns` is told before each
+  /// pull.
+  void gather(std::uint64_t gather_ns) { gather_ns_ = gather_ns; }
+  void tell_time(std::uint64_t now_ns) { now_ns_ = now_ns; }
   /// The next message, if there is anything to send: of about `bytes_target` of blocks, but of one
   /// block at least.
   [[nodiscard]] core::Result<std::optional<Bytes>> pull(std::uint64_t bytes_target);
   /// kProtocol: an ack beyond what was sent, backwards, or for a journal that is not ours.
   [[nodiscard]] core::Result<void> acknowledge(const Ack& ack);
+  [[nodiscard]] core::Result<void> acknowledge(const ShortAck& ack);
 
   [[nodiscard]] std::uint64_t in_flight_bytes() const { return in_flight_bytes_; }
   /// The spill goes on in a journal that Hello did not name: the session must begin anew.
@@ -55,10 +69,14 @@ class StreamPump {
     Bytes blocks;
   };
 
+  [[nodiscard]] std::size_t gathered_bytes() const;
+  [[nodiscard]] bool gathers() const;
+  [[nodiscard]] core::Result<void> check_history(const WantedJournal& wanted);
   [[nodiscard]] core::Result<void> collect();
   [[nodiscard]] core::Result<bool> take(const core::Block& block);
   void put(const core::Block& block);
-  [[nodiscard]] std::optional<Bytes> flush_blocks();
+  [[nodiscard]] Bytes flush_blocks();
+  [[nodiscard]] Bytes message_of_runs();
   [[nodiscard]] std::optional<Bytes> flush_gap();
   [[nodiscard]] const core::JournalRange* find(const core::Uuid& journal) const;
   [[nodiscard]] std::uint64_t end_of(std::size_t range) const;
@@ -75,6 +93,9 @@ class StreamPump {
   std::size_t run_bytes_ = 0;
   std::size_t run_bytes_target_ = 0;
   std::uint64_t run_next_offset_ = 0;
+  std::uint64_t run_since_ns_ = 0;  // when its first block was put
+  std::uint64_t gather_ns_ = 0;
+  std::uint64_t now_ns_ = 0;
   std::optional<core::Gap> gap_;     // the next thing to send, after runs_
   std::optional<core::Block> held_;  // a block of another journal, after runs_ and gap_
   Bytes held_stored_;

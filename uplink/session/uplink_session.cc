@@ -41,6 +41,7 @@ UplinkSession::UplinkSession(UplinkSessionOptions options, std::span<BlockSource
   pumps_.reserve(sources.size());
   for (BlockSource* source : sources) {
     pumps_.emplace_back(static_cast<std::uint16_t>(pumps_.size()), *source);
+    pumps_.back().gather(options_.gather_ns);
   }
 }
 
@@ -62,8 +63,13 @@ Error UplinkSession::close(Error error, bool tell) {
 
 Result<Bytes> UplinkSession::on_open(std::uint64_t now_ns) {
   SPILLWAY_ASSERT(state_ == UplinkState::kNew);
-  Hello hello{kProtocolVersion,    options_.gateway, options_.gateway_name, options_.uplink, {},
-              options_.offers_zstd};
+  Hello hello{kProtocolVersion,
+              options_.gateway,
+              options_.gateway_name,
+              options_.uplink,
+              {},
+              options_.offers_zstd,
+              options_.offers_short_form ? kShortForm : std::uint8_t{0}};
   for (StreamPump& pump : pumps_) {
     auto held = pump.describe();
     if (!held) return tl::unexpected(close(std::move(held).error(), false));
@@ -103,6 +109,10 @@ Result<void> UplinkSession::handle(const Message& message, std::uint64_t now_ns)
     if (state_ == UplinkState::kStreaming) return handle_ack(*ack, now_ns);
     return fail(ErrorCode::kProtocol, "the consumer sent an Ack before its Welcome");
   }
+  if (const auto* ack = std::get_if<ShortAck>(&message)) {
+    if (state_ == UplinkState::kStreaming && short_form_) return handle_ack(*ack, now_ns);
+    return fail(ErrorCode::kProtocol, "the consumer sent a short Ack that was not agreed on");
+  }
   return fail(ErrorCode::kProtocol, "the consumer sent a message that only an uplink may send");
 }
 
@@ -116,11 +126,13 @@ Result<void> UplinkSession::handle_welcome(const Welcome& welcome) {
   if (welcome.streams.size() != pumps_.size()) {
     return fail(ErrorCode::kProtocol, "the consumer's Welcome does not answer for every stream");
   }
+  short_form_ = options_.offers_short_form && welcome.short_form == kShortForm;
+  const PeerTakes takes{welcome.zstd && options_.offers_zstd, short_form_};
   for (std::size_t i = 0; i < pumps_.size(); ++i) {
     if (welcome.streams[i].stream != i) {
       return fail(ErrorCode::kProtocol, "the consumer's Welcome names streams in another order");
     }
-    auto started = pumps_[i].start(welcome.streams[i], welcome.zstd && options_.offers_zstd);
+    auto started = pumps_[i].start(welcome.streams[i], takes);
     if (!started && started.error().code == ErrorCode::kRefused) pause_ = Pause::kLong;
     if (!started) return started;
   }
@@ -129,7 +141,8 @@ Result<void> UplinkSession::handle_welcome(const Welcome& welcome) {
   return {};
 }
 
-Result<void> UplinkSession::handle_ack(const Ack& ack, std::uint64_t now_ns) {
+template <typename AnyAck>
+Result<void> UplinkSession::handle_ack(const AnyAck& ack, std::uint64_t now_ns) {
   if (ack.stream >= pumps_.size()) {
     return fail(ErrorCode::kProtocol, "the consumer acknowledged a stream that was never named");
   }
@@ -160,6 +173,7 @@ Error UplinkSession::refused(const Refusal& refusal) {
 Result<std::optional<Bytes>> UplinkSession::pull(std::uint64_t now_ns) {
   if (state_ != UplinkState::kStreaming) return std::optional<Bytes>();
   const bool idle = in_flight_bytes() == 0;
+  for (StreamPump& pump : pumps_) pump.tell_time(now_ns);
   auto message = pull_in_turn(now_ns);
   if (!message) return tl::unexpected(close(std::move(message).error(), true));
   // The clock of the ack timeout starts when something is on its way again.

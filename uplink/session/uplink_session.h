@@ -40,7 +40,9 @@ struct UplinkSessionOptions {
   std::string gateway_name;
   std::string uplink;
   std::uint64_t window_bytes = 4ULL << 20;
-  bool offers_zstd = true;  // compressed blocks go as they are, where the far end takes them
+  bool offers_zstd = true;        // compressed blocks go as they are, where the far end takes them
+  bool offers_short_form = true;  // and messages in their short forms, compressed where that pays
+  std::uint64_t gather_ns = 0;  // live records wait so long for others, so that messages are larger
   std::vector<StreamShare> shares{};         // of the sources; those without one get the usual one
   std::uint64_t rate_limit_bytes_per_s = 0;  // what the link may be sent, as far as is known
   std::uint64_t welcome_timeout_ns = 30'000'000'000;
@@ -109,7 +111,8 @@ class UplinkSession {
 
   [[nodiscard]] core::Result<void> handle(const Message& message, std::uint64_t now_ns);
   [[nodiscard]] core::Result<void> handle_welcome(const Welcome& welcome);
-  [[nodiscard]] core::Result<void> handle_ack(const Ack& ack, std::uint64_t now_ns);
+  template <typename AnyAck>
+  [[nodiscard]] core::Result<void> handle_ack(const AnyAck& ack, std::uint64_t now_ns);
   [[nodiscard]] core::Error refused(const Refusal& refusal);
   [[nodiscard]] core::Result<std::optional<Bytes>> pull_in_turn(std::uint64_t now_ns);
   [[nodiscard]] std::optional<Admission> admission() const;
@@ -138,6 +141,7 @@ class UplinkSession {
   SendWindow send_window_;
   std::vector<Lane> lanes_;
   bool progressed_ = false;
+  bool short_form_ = false;  // both ends know it
   bool peer_ended_ = false;
 };
 

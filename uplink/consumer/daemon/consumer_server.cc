@@ -15,7 +15,7 @@ using uplink::Bytes;
 class ConsumerServer::Connection : public std::enable_shared_from_this<Connection> {
  public:
   Connection(ConsumerServer& server, std::shared_ptr<uplink::WebSocket> socket)
-      : server_(server), socket_(std::move(socket)), session_(options_) {}
+      : server_(server), socket_(std::move(socket)), session_(options_of(server)) {}
 
   void on_message(Bytes bytes);
   void on_closed(const Error& error);
@@ -24,6 +24,11 @@ class ConsumerServer::Connection : public std::enable_shared_from_this<Connectio
   [[nodiscard]] const ConsumerSession& session() const { return session_; }
 
  private:
+  [[nodiscard]] static ConsumerSessionOptions options_of(const ConsumerServer& server) {
+    ConsumerSessionOptions options;
+    options.unpacker = server.unpacker_;
+    return options;
+  }
   void send_output();
   void ask_inbox();
   void apply(InboxBatch batch);

@@ -48,6 +48,7 @@ class ConsumerServer {
   boost::asio::io_context& io_;
   core::env::Env& env_;
   InboxWriter& writer_;
+  std::shared_ptr<MessageUnpacker> unpacker_ = std::make_shared<MessageUnpacker>();
   std::unique_ptr<WebSocketListener> listener_;
   std::set<ConnectionPointer> connections_;
   std::function<void()> idle_;

@@ -31,6 +31,19 @@ struct InboxKey {
   std::string stream;
 };
 
+/// How far a key is stored.
+struct StoredPosition {
+  StoredPosition() = default;
+  // NOLINTNEXTLINE(google-explicit-constructor): an offset alone is a position
+  StoredPosition(std::uint64_t next, std::uint64_t last = 0)
+      : next_offset(next), last_record(last) {}
+
+  friend bool operator==(const StoredPosition&, const StoredPosition&) = default;
+
+  std::uint64_t next_offset = 0;
+  std::uint64_t last_record = 0;  // core::record_checksum of the one below; 0: not known
+};
+
 /// Who produced what; shared by all that came from one lane in one session.
 struct LaneLabel {
   std::uint64_t lane_id = 0;
@@ -88,6 +101,8 @@ struct InboxBatch {
   bool begins = false;     // the key has no stored position yet
   std::uint64_t from = 0;  // the stored next offset it continues from
   std::uint64_t next = 0;  // the next offset behind it
+  std::uint64_t last_record =
+      0;  // core::record_checksum of the record at next - 1; 0: there is none
   std::vector<InboxRun> runs;
   std::vector<InboxRecord> records;
   std::vector<InboxGap> gaps;
@@ -115,8 +130,8 @@ class Inbox {
   Inbox& operator=(const Inbox&) = delete;
   virtual ~Inbox() = default;
 
-  /// The stored next offset; nothing if the key is new.
-  [[nodiscard]] virtual core::Result<std::optional<std::uint64_t>> position(
+  /// What is stored of the key; nothing if it is new.
+  [[nodiscard]] virtual core::Result<std::optional<StoredPosition>> position(
       const InboxKey& key) = 0;
   /// Applies the batches in order in one transaction and makes it durable. outcomes[i] says what
   /// became of batches[i]: kBusy where it did not continue from the stored position, or the whole

@@ -68,7 +68,7 @@ class SqliteInbox final : public Inbox {
       : path_(std::move(path)), database_(std::move(database)) {}
 
   Result<void> prepare();
-  Result<std::optional<std::uint64_t>> position(const InboxKey& key) override;
+  Result<std::optional<StoredPosition>> position(const InboxKey& key) override;
   void commit(std::span<const InboxBatch> batches, std::vector<Result<void>>& outcomes) override;
 
  private:
@@ -116,14 +116,14 @@ Result<void> SqliteInbox::prepare() {
   return {};
 }
 
-Result<std::optional<std::uint64_t>> SqliteInbox::position(const InboxKey& key) {
+Result<std::optional<StoredPosition>> SqliteInbox::position(const InboxKey& key) {
   const KeyText text(key);
   text.bind(read_position_);
   SPILLWAY_TRY(found, read_position_.step());
-  if (!found) return std::optional<std::uint64_t>();
-  const std::optional<std::uint64_t> next = read_position_.column(0);
+  if (!found) return std::optional<StoredPosition>();
+  const StoredPosition stored(read_position_.column(0), read_position_.column(1));
   read_position_.reset();
-  return next;
+  return std::optional(stored);
 }
 
 void SqliteInbox::commit(std::span<const InboxBatch> batches, std::vector<Result<void>>& outcomes) {
@@ -172,7 +172,8 @@ Result<bool> SqliteInbox::move_position(const InboxBatch& batch, const KeyText& 
   Statement& statement = batch.begins ? begin_position_ : move_position_;
   key.bind(statement);
   statement.bind(4, batch.next);
-  if (!batch.begins) statement.bind(5, batch.from);
+  statement.bind(5, batch.last_record);
+  if (!batch.begins) statement.bind(6, batch.from);
   SPILLWAY_CHECKED(statement.run());
   return sqlite3_changes(database_.get()) == 1;
 }

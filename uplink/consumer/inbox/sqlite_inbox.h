@@ -5,7 +5,8 @@
 //   record(gateway, journal, stream, record_offset, topic, produced_at_ns, received_at_ns, payload,
 //          schema_fingerprint, boot_id, boottime_ns): where produced_at_ns is NULL the last two say what
 //          is known, until a reading of that boot's clock comes; else they are NULL
-//   position(gateway, journal, stream, next_offset)
+//   position(gateway, journal, stream, next_offset, last_record): the last is the checksum of the record
+//          at next_offset - 1 (core::record_checksum), 0 where it is not known
 //   gap(gateway, journal, stream, first_offset, next_offset, reason, reported_at_ns)
 //   lane(gateway, journal, stream, lane_id, topic, producer, boot_id, lane_end, rejected,
 //        closed, records, schema_fingerprint, produced_at_ns, boottime_ns): the last two are the latest
@@ -22,7 +23,7 @@
 
 namespace spillway::consumer {
 
-inline constexpr int kInboxVersion = 3;
+inline constexpr int kInboxVersion = 4;
 /// With kSchemaBytesMax each: what gateways can make this table grow to.
 inline constexpr int kSchemasMax = 4096;
 

@@ -51,6 +51,12 @@ CREATE INDEX lane_without_time ON lane(gateway, boot_id) WHERE boottime_ns IS NO
 PRAGMA user_version = 3;
 )";
 
+/// What finds a gateway that was set back to an older state; 0: not known yet.
+constexpr const char* kVersion4Sql = R"(
+ALTER TABLE position ADD COLUMN last_record INTEGER NOT NULL DEFAULT 0;
+PRAGMA user_version = 4;
+)";
+
 Result<std::uint64_t> read_number(sqlite3* database, const char* sql) {
   SPILLWAY_TRY(statement, Statement::prepare(database, sql));
   SPILLWAY_TRY(found, statement.step());
@@ -83,6 +89,7 @@ Result<void> make_tables(sqlite3* database, const std::string& path) {
   if (version < 1) SPILLWAY_CHECKED(execute(database, kVersion1Sql, what));
   if (version < 2) SPILLWAY_CHECKED(execute(database, kVersion2Sql, what));
   if (version < 3) SPILLWAY_CHECKED(execute(database, kVersion3Sql, what));
+  if (version < 4) SPILLWAY_CHECKED(execute(database, kVersion4Sql, what));
   return execute(database, "COMMIT", what);
 }
 

@@ -11,13 +11,15 @@ namespace spillway::consumer {
 [[nodiscard]] core::Result<Database> open_inbox_database(const std::string& path);
 
 inline constexpr const char* kReadPositionSql =
-    "SELECT next_offset FROM position WHERE gateway = ?1 AND journal = ?2 AND stream = ?3";
+    "SELECT next_offset, last_record FROM position WHERE gateway = ?1 AND journal = ?2 AND stream "
+    "= ?3";
 inline constexpr const char* kBeginPositionSql =
-    "INSERT INTO position(gateway, journal, stream, next_offset) VALUES(?1, ?2, ?3, ?4) "
+    "INSERT INTO position(gateway, journal, stream, next_offset, last_record) "
+    "VALUES(?1, ?2, ?3, ?4, ?5) "
     "ON CONFLICT DO NOTHING";
 inline constexpr const char* kMovePositionSql =
-    "UPDATE position SET next_offset = ?4 "
-    "WHERE gateway = ?1 AND journal = ?2 AND stream = ?3 AND next_offset = ?5";
+    "UPDATE position SET next_offset = ?4, last_record = ?5 "
+    "WHERE gateway = ?1 AND journal = ?2 AND stream = ?3 AND next_offset = ?6";
 inline constexpr const char* kInsertRecordSql =
     "INSERT INTO record(gateway, journal, stream, record_offset, topic, produced_at_ns, "
     "received_at_ns, payload, schema_fingerprint, boot_id, boottime_ns) "

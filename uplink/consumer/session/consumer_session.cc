@@ -35,6 +35,10 @@ Result<void> check_hello(const uplink::Hello& hello) {
 
 }  // namespace
 
+ConsumerSession::ConsumerSession(ConsumerSessionOptions options) : options_(std::move(options)) {
+  if (options_.unpacker == nullptr) options_.unpacker = std::make_shared<MessageUnpacker>();
+}
+
 Error ConsumerSession::close(Error error, std::optional<Refusal> refusal) {
   if (state_ != ConsumerState::kClosed && refusal && !peer_ended_) {
     output_.push_back(uplink::encode(*refusal));
@@ -72,19 +76,38 @@ Result<void> ConsumerSession::handle(const uplink::Message& message,
   if (state_ != ConsumerState::kStreaming) {
     return fail(ErrorCode::kProtocol, "the uplink sent something else than a Hello first");
   }
+  if (const auto* dictionary = std::get_if<uplink::DictionaryMessage>(&message)) {
+    SPILLWAY_CHECKED(check_short_form());
+    SPILLWAY_TRY(stream, stream_of(dictionary->stream));
+    return stream->learn(*dictionary, *options_.unpacker);
+  }
+  SPILLWAY_TRY(batch, batch_of(message, std::move(bytes)));
+  batch_ = std::move(batch);
+  return {};
+}
+
+Result<InboxBatch> ConsumerSession::batch_of(const uplink::Message& message,
+                                             std::shared_ptr<const uplink::Bytes> bytes) {
   if (const auto* blocks = std::get_if<uplink::Blocks>(&message)) {
     SPILLWAY_TRY(stream, stream_of(blocks->stream));
-    SPILLWAY_TRY(batch, stream->accept(*blocks, std::move(bytes)));
-    batch_ = std::move(batch);
-    return {};
+    return stream->accept(*blocks, std::move(bytes));
+  }
+  if (const auto* blocks = std::get_if<uplink::ShortBlocks>(&message)) {
+    SPILLWAY_CHECKED(check_short_form());
+    SPILLWAY_TRY(stream, stream_of(blocks->stream));
+    return stream->accept(*blocks, *options_.unpacker);
   }
   if (const auto* gap = std::get_if<uplink::GapMessage>(&message)) {
     SPILLWAY_TRY(stream, stream_of(gap->stream));
-    SPILLWAY_TRY(batch, stream->accept(*gap));
-    batch_ = std::move(batch);
-    return {};
+    return stream->accept(*gap);
   }
   return fail(ErrorCode::kProtocol, "the uplink sent a message that only a consumer may send");
+}
+
+Result<void> ConsumerSession::check_short_form() const {
+  if (short_form_) return {};
+  return fail(ErrorCode::kProtocol,
+              "the uplink sent a short form, which Hello or Welcome rule out");
 }
 
 Result<StreamIntake*> ConsumerSession::stream_of(std::uint16_t index) {
@@ -97,6 +120,7 @@ Result<void> ConsumerSession::handle_hello(const uplink::Hello& hello) {
   gateway_ = hello.gateway;
   gateway_name_ = hello.gateway_name;
   zstd_ = hello.zstd && options_.takes_zstd;
+  short_form_ = hello.short_form >= uplink::kShortForm && options_.takes_short_form;
   PositionQuery query;
   for (const uplink::HeldStream& held : hello.streams) {
     streams_.emplace_back(hello.gateway, static_cast<std::uint16_t>(streams_.size()), held, zstd_);
@@ -115,13 +139,15 @@ Result<void> ConsumerSession::on_positions(const Result<Positions>& positions) {
   uplink::Welcome welcome;
   welcome.window_bytes = options_.window_bytes;
   welcome.zstd = zstd_;
+  welcome.short_form = short_form_ ? uplink::kShortForm : 0;
   std::size_t at = 0;
   for (StreamIntake& stream : streams_) {
-    uplink::WantedStream wanted{static_cast<std::uint16_t>(welcome.streams.size()), {}};
+    uplink::WantedStream wanted{static_cast<std::uint16_t>(welcome.streams.size()), {}, {}};
+    if (short_form_) wanted.dictionaries = stream.recall(*options_.unpacker);
     for (std::size_t i = 0; i < stream.journals().size(); ++i, ++at) {
       SPILLWAY_ASSERT(at < positions->size());
-      const std::uint64_t next = stream.set_position(i, (*positions)[at]);
-      wanted.journals.push_back({stream.journals()[i].journal, next});
+      const StoredPosition from = stream.set_position(i, (*positions)[at]);
+      wanted.journals.push_back({stream.journals()[i].journal, from.next_offset, from.last_record});
     }
     welcome.streams.push_back(std::move(wanted));
   }
@@ -132,8 +158,14 @@ Result<void> ConsumerSession::on_positions(const Result<Positions>& positions) {
 
 void ConsumerSession::on_committed(const InboxBatch& batch) {
   if (state_ != ConsumerState::kStreaming || !batch.ack_offset) return;
+  if (!short_form_) {
+    output_.push_back(
+        uplink::encode(uplink::Ack{batch.stream_index, batch.key.journal, *batch.ack_offset}));
+    return;
+  }
+  const std::size_t journal = streams_[batch.stream_index].place_of(batch.key.journal);
   output_.push_back(
-      uplink::encode(uplink::Ack{batch.stream_index, batch.key.journal, *batch.ack_offset}));
+      uplink::encode(uplink::ShortAck{batch.stream_index, journal, *batch.ack_offset}));
 }
 
 Error ConsumerSession::on_failed(const Error& error) {

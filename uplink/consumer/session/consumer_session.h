@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "uplink/consumer/inbox/inbox.h"
+#include "uplink/consumer/session/message_unpacker.h"
 #include "uplink/consumer/session/stream_intake.h"
 #include "uplink/protocol/messages.h"
 
@@ -31,19 +32,22 @@ namespace spillway::consumer {
 struct ConsumerSessionOptions {
   std::uint64_t window_bytes = 4ULL << 20;
   bool takes_zstd = true;  // compressed blocks, from an uplink that has such
+  bool takes_short_form = true;
+  /// All sessions' (and it outlives them); null: this one's own.
+  std::shared_ptr<MessageUnpacker> unpacker = nullptr;
 };
 
 /// What the session asks the inbox after a Hello: the next offset of each.
 struct PositionQuery {
   std::vector<InboxKey> keys;
 };
-using Positions = std::vector<std::optional<std::uint64_t>>;  // one for each key, in order
+using Positions = std::vector<std::optional<StoredPosition>>;  // one for each key, in order
 
 enum class ConsumerState : std::uint8_t { kNew, kLookup, kStreaming, kClosed };
 
 class ConsumerSession {
  public:
-  explicit ConsumerSession(ConsumerSessionOptions options) : options_(options) {}
+  explicit ConsumerSession(ConsumerSessionOptions options);
 
   [[nodiscard]] core::Result<void> on_message(std::shared_ptr<const uplink::Bytes> bytes,
                                               std::uint64_t utc_ns);
@@ -69,6 +73,10 @@ class ConsumerSession {
   [[nodiscard]] core::Result<void> handle(const uplink::Message& message,
                                           std::shared_ptr<const uplink::Bytes> bytes);
   [[nodiscard]] core::Result<void> handle_hello(const uplink::Hello& hello);
+  /// Blocks, whole or short.
+  [[nodiscard]] core::Result<InboxBatch> batch_of(const uplink::Message& message,
+                                                  std::shared_ptr<const uplink::Bytes> bytes);
+  [[nodiscard]] core::Result<void> check_short_form() const;
   [[nodiscard]] core::Result<StreamIntake*> stream_of(std::uint16_t index);
   core::Error close(core::Error error, std::optional<uplink::Refusal> refusal);
 
@@ -80,7 +88,8 @@ class ConsumerSession {
   std::deque<uplink::Bytes> output_;
   std::optional<PositionQuery> query_;
   std::optional<InboxBatch> batch_;
-  bool zstd_ = false;  // both ends know it
+  bool zstd_ = false;        // both ends know it
+  bool short_form_ = false;  // and this
   bool peer_ended_ = false;
 };
 

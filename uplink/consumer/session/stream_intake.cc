@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cstring>
 
+#include "spillway/core/assert.h"
 #include "spillway/core/schema.h"
+#include "uplink/protocol/short_form.h"
 
 namespace spillway::consumer {
 
@@ -28,12 +30,33 @@ StreamIntake::StreamIntake(core::Uuid gateway, std::uint16_t index, uplink::Held
                            bool zstd)
     : gateway_(gateway), index_(index), held_(std::move(held)), zstd_(zstd) {}
 
-std::uint64_t StreamIntake::set_position(std::size_t journal, std::optional<std::uint64_t> stored) {
+StoredPosition StreamIntake::set_position(std::size_t journal,
+                                          const std::optional<StoredPosition>& stored) {
   const core::JournalRange& range = held_.journals[journal];
-  Position& position = positions_[range.journal];
-  position.stored = stored.has_value();
-  position.next_offset = stored.value_or(range.first_offset);
-  return position.next_offset;
+  const StoredPosition from = stored.value_or(StoredPosition(range.first_offset));
+  positions_[range.journal] = {from.next_offset, from.last_record, stored.has_value()};
+  return from;
+}
+
+std::size_t StreamIntake::place_of(const core::Uuid& journal) const {
+  // From the newest: that is where nearly every batch belongs.
+  const auto found =
+      std::find_if(held_.journals.rbegin(), held_.journals.rend(),
+                   [&](const core::JournalRange& range) { return range.journal == journal; });
+  SPILLWAY_ASSERT(found != held_.journals.rend());
+  return static_cast<std::size_t>(held_.journals.rend() - found) - 1;
+}
+
+std::vector<std::uint64_t> StreamIntake::recall(MessageUnpacker& unpacker) {
+  dictionaries_ = unpacker.known(gateway_, held_.name);
+  return checksums_of(dictionaries_);
+}
+
+Result<void> StreamIntake::learn(const uplink::DictionaryMessage& dictionary,
+                                 MessageUnpacker& unpacker) {
+  auto learned = unpacker.learn(gateway_, held_.name, dictionary.bytes, dictionaries_);
+  if (!learned) return tl::unexpected(broken(learned.error().code, learned.error().message));
+  return {};
 }
 
 Error StreamIntake::broken(ErrorCode code, const std::string& what) const {
@@ -51,13 +74,14 @@ Result<InboxBatch> StreamIntake::begin_batch(const core::Uuid& journal) {
   batch.begins = !found->second.stored;
   batch.from = found->second.next_offset;
   batch.next = batch.from;
+  batch.last_record = found->second.last_record;
   batch.stream_index = index_;
   ++batch_serial_;
   return batch;
 }
 
 void StreamIntake::end_batch(InboxBatch& batch, std::uint64_t message_end) {
-  positions_[batch.key.journal] = {batch.next, true};
+  positions_[batch.key.journal] = {batch.next, batch.last_record, true};
   // Never more than this session sent: the position may be ahead of a message that repeats old
   // blocks.
   if (message_end != 0) batch.ack_offset = std::min(batch.next, message_end);
@@ -75,6 +99,22 @@ Result<InboxBatch> StreamIntake::accept(const uplink::Blocks& blocks,
   return std::move(batch);
 }
 
+/// The same as whole Blocks, once it is unpacked.
+Result<InboxBatch> StreamIntake::accept(const uplink::ShortBlocks& blocks,
+                                        MessageUnpacker& unpacker) {
+  auto content = unpacker.unpack(blocks, dictionaries_);
+  if (!content) return tl::unexpected(broken(content.error().code, content.error().message));
+  auto expanded = uplink::expand(*content, uplink::kShortBytesMax);
+  if (!expanded) return tl::unexpected(broken(expanded.error().code, expanded.error().message));
+  if (expanded->journal >= held_.journals.size()) {
+    return tl::unexpected(
+        broken(ErrorCode::kProtocol, "a short message of a journal that was not named in Hello"));
+  }
+  const auto owner = std::make_shared<const uplink::Bytes>(std::move(expanded->blocks));
+  const core::Uuid& journal = held_.journals[static_cast<std::size_t>(expanded->journal)].journal;
+  return accept(uplink::Blocks{blocks.stream, journal, {{0, *owner}}}, owner);
+}
+
 Result<InboxBatch> StreamIntake::accept(const uplink::GapMessage& gap) {
   SPILLWAY_TRY(batch, begin_batch(gap.journal));
   if (gap.first_offset > batch.next) {
@@ -85,6 +125,7 @@ Result<InboxBatch> StreamIntake::accept(const uplink::GapMessage& gap) {
   if (gap.next_offset > batch.next) {
     batch.gaps.push_back({batch.next, gap.next_offset, gap.reason});
     batch.next = gap.next_offset;
+    batch.last_record = 0;
   }
   end_batch(batch, gap.next_offset);
   return std::move(batch);
@@ -171,6 +212,7 @@ Result<void> StreamIntake::accept_data(const format::BlockHeader& header,
     const auto known = produced.certain ? std::optional(produced.utc_ns) : std::nullopt;
     batch.records.push_back({known, frame.record, std::min(produced.boottime_ns, kTimeLimit)});
   }
+  batch.last_record = core::record_checksum(end - 1, frame.ticks, frame.record);
   const auto count = static_cast<std::uint32_t>(end - batch.next);
   batch.runs.push_back({lane.label, batch.next, count});
   batch.next = end;

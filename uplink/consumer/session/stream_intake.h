@@ -23,6 +23,7 @@
 #include "spillway/core/format.h"
 #include "spillway/core/lane_clock.h"
 #include "uplink/consumer/inbox/inbox.h"
+#include "uplink/consumer/session/message_unpacker.h"
 #include "uplink/protocol/messages.h"
 
 namespace spillway::consumer {
@@ -37,17 +38,27 @@ class StreamIntake {
 
   [[nodiscard]] const std::string& name() const { return held_.name; }
   [[nodiscard]] const std::vector<core::JournalRange>& journals() const { return held_.journals; }
-  /// What the inbox knows of journals()[i]. Returns the offset to ask for.
-  std::uint64_t set_position(std::size_t journal, std::optional<std::uint64_t> stored);
+  /// What the inbox knows of journals()[i]. Returns where to go on.
+  StoredPosition set_position(std::size_t journal, const std::optional<StoredPosition>& stored);
+  /// The journal's place in Hello's list. It must stand there: only such have batches.
+  [[nodiscard]] std::size_t place_of(const core::Uuid& journal) const;
+
+  /// Takes up the dictionaries that are known from before; what they are called in Welcome.
+  [[nodiscard]] std::vector<std::uint64_t> recall(MessageUnpacker& unpacker);
+  [[nodiscard]] core::Result<void> learn(const uplink::DictionaryMessage& dictionary,
+                                         MessageUnpacker& unpacker);
 
   /// The batch that the message makes; kProtocol or kCorrupt if it breaks a rule.
   [[nodiscard]] core::Result<InboxBatch> accept(const uplink::Blocks& blocks,
                                                 std::shared_ptr<const uplink::Bytes> owner);
+  [[nodiscard]] core::Result<InboxBatch> accept(const uplink::ShortBlocks& blocks,
+                                                MessageUnpacker& unpacker);
   [[nodiscard]] core::Result<InboxBatch> accept(const uplink::GapMessage& gap);
 
  private:
   struct Position {
     std::uint64_t next_offset = 0;
+    std::uint64_t last_record = 0;
     bool stored = false;
   };
   struct Lane {
@@ -84,6 +95,7 @@ class StreamIntake {
   uplink::HeldStream held_;
   bool zstd_;
   core::BlockDecoder decoder_;
+  UnpackDictionaries dictionaries_;
   std::map<core::Uuid, Position> positions_;
   std::unordered_map<std::uint64_t, Lane> lanes_;
   core::LaneClock clock_;

@@ -81,7 +81,9 @@ struct UplinkConfig {
   TlsConfig tls;
   ProxyConfig proxy;
   std::uint64_t ping_interval_ns = 4'000'000'000;  // an open link may be silent for so long
-  std::vector<LinkConfig> links;  // the best one first; at least one, made of what stands above
+  std::vector<LinkConfig> links;  // the best one first; at least one, of what stands above
+  bool compress = true;           // messages, where the far end knows how and it pays
+  std::uint64_t gather_ns = 0;    // live records wait so long for others of their message
   std::uint64_t window_bytes = 4ULL << 20;          // sent and not yet acknowledged, at most
   std::uint64_t reconnect_ns_min = 200'000'000;     // backoff: first wait
   std::uint64_t reconnect_ns_max = 60'000'000'000;  // and its cap
