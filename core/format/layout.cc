@@ -151,6 +151,27 @@ SPILLWAY_PIN(GapTableHeader, checksum_, 16);
 SPILLWAY_PIN(GapTableHeader, sequence_, 24);
 SPILLWAY_PIN(GapTableHeader, count_, 32);
 
+// DeadLetterHeader
+SPILLWAY_PIN(DeadLetterHeader, checksum_, 0);
+SPILLWAY_PIN(DeadLetterHeader, magic_, 8);
+SPILLWAY_PIN(DeadLetterHeader, version_, 16);
+SPILLWAY_PIN(DeadLetterHeader, reserved_, 20);
+SPILLWAY_PIN(DeadLetterHeader, next_number_, 24);
+SPILLWAY_PIN(DeadLetterHeader, taken_out_, 32);
+
+// DeadLetterHead
+SPILLWAY_PIN(DeadLetterHead, checksum_, 0);
+SPILLWAY_PIN(DeadLetterHead, number_, 8);
+SPILLWAY_PIN(DeadLetterHead, offset_, 16);
+SPILLWAY_PIN(DeadLetterHead, journal_, 24);
+SPILLWAY_PIN(DeadLetterHead, refused_utc_ns_, 40);
+SPILLWAY_PIN(DeadLetterHead, schema_fingerprint_, 48);
+SPILLWAY_PIN(DeadLetterHead, record_size_, 56);
+SPILLWAY_PIN(DeadLetterHead, payload_size_, 60);
+SPILLWAY_PIN(DeadLetterHead, topic_size_, 64);
+SPILLWAY_PIN(DeadLetterHead, reason_size_, 66);
+SPILLWAY_PIN(DeadLetterHead, reserved_, 68);
+
 // LaneHeader
 SPILLWAY_PIN(LaneHeader, magic_, 0);
 SPILLWAY_PIN(LaneHeader, version_, 8);
