@@ -30,9 +30,11 @@ constexpr std::array<std::string_view, 19> kUplinkKeys{"name",
                                                        "windows",
                                                        "window_times"};
 constexpr std::array<std::string_view, 3> kTlsKeys{"ca", "certificate", "key"};
-constexpr std::array<std::string_view, 3> kConsumerKeys{"listen", "inbox", "tls"};
-constexpr std::array<std::string_view, 5> kLaterConsumerKeys{"retain", "max_bytes", "workflow",
-                                                             "source", "relay"};
+constexpr std::array<std::string_view, 9> kConsumerKeys{
+    "listen",   "inbox",    "tls",    "max_record_bytes",
+    "validate", "gateways", "retain", "bind_certificates",
+    "max_bytes"};
+constexpr std::array<std::string_view, 3> kLaterConsumerKeys{"workflow", "source", "relay"};
 
 constexpr std::uint64_t kGatherNsMax = 60'000'000'000;
 constexpr std::uint64_t kWindowBytesMin = 64ULL << 10;
@@ -160,6 +162,7 @@ Result<void> read_consumer(const toml::table& table, Config& config) {
   if (secure && consumer.tls.certificate.empty()) {
     return reader.complain("listen", "wss:// needs certificate and key in [consumer.tls]");
   }
+  SPILLWAY_CHECKED(read_consumer_rules(reader, consumer));
   config.consumer = std::move(consumer);
   return {};
 }

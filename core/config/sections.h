@@ -27,6 +27,9 @@ namespace spillway::core {
                                     const std::string& path, TlsConfig& tls);
 [[nodiscard]] Result<void> read_consumer(const toml::table& table, Config& config);
 
+/// Of [consumer]: what is applied, and whose; after its listen and tls.
+[[nodiscard]] Result<void> read_consumer_rules(const TableReader& reader, ConsumerConfig& consumer);
+
 /// [a-z0-9_-]{1,63}: a name that becomes a directory's or a file's.
 [[nodiscard]] bool is_valid_name(std::string_view name);
 

@@ -93,6 +93,15 @@ Result<void> TableReader::read(std::string_view key, std::vector<std::string>& o
   return {};
 }
 
+Result<void> TableReader::read_truth(std::string_view key, bool& out) const {
+  const toml::node* node = table_.get(key);
+  if (node == nullptr) return {};
+  const auto* truth = node->as_boolean();
+  if (truth == nullptr) return complain(key, std::string(key) + " must be true or false");
+  out = truth->get();
+  return {};
+}
+
 Result<void> TableReader::read_count(std::string_view key, std::uint64_t& out) const {
   const toml::node* node = table_.get(key);
   if (node == nullptr) return {};

@@ -34,6 +34,7 @@ class TableReader {
 
   [[nodiscard]] Result<void> read(std::string_view key, std::string& out) const;
   [[nodiscard]] Result<void> read(std::string_view key, std::vector<std::string>& out) const;
+  [[nodiscard]] Result<void> read_truth(std::string_view key, bool& out) const;
   [[nodiscard]] Result<void> read_count(std::string_view key, std::uint64_t& out) const;
   [[nodiscard]] Result<void> read_integer(std::string_view key, std::int64_t& out) const;
   /// A string with a unit, or a plain number of bytes.

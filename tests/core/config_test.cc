@@ -261,6 +261,30 @@ TEST(Config, consumer_that_could_not_work_is_refused) {
                    "f.toml:3: ", "not supported by this build");
 }
 
+TEST(Config, consumer_rules_are_read_and_bounded) {
+  const std::string head = "[consumer]\nlisten=\"ws://h:1\"\ninbox=\"sqlite:/i\"\n";
+  const auto plain = parse_config(head, "f.toml");
+  ASSERT_TRUE(plain);
+  EXPECT_EQ(plain->consumer->max_record_bytes, kRecordBytesLimit);
+  EXPECT_FALSE(plain->consumer->validate);
+  EXPECT_FALSE(plain->consumer->known_gateways_only);
+  const auto strict = parse_config(
+      head + "max_record_bytes=\"64KiB\"\nvalidate=true\ngateways=\"known\"\n", "f.toml");
+  ASSERT_TRUE(strict) << strict.error().message;
+  EXPECT_EQ(strict->consumer->max_record_bytes, 65536U);
+  EXPECT_TRUE(strict->consumer->validate);
+  EXPECT_TRUE(strict->consumer->known_gateways_only);
+  const auto short_lived = parse_config(head + "retain=\"30d\"\nmax_bytes=\"1GiB\"", "f.toml");
+  ASSERT_TRUE(short_lived) << short_lived.error().message;
+  EXPECT_EQ(short_lived->consumer->retain_ns, 30ULL * 86400 * 1'000'000'000);
+  EXPECT_EQ(short_lived->consumer->max_bytes, 1U << 30);
+  expect_complaint(head + "max_bytes=\"1KiB\"", "f.toml:4: ", "at least 1MiB");
+  expect_complaint(head + "max_record_bytes=1", "f.toml:4: ", "from 1KiB to 32MiB");
+  expect_complaint(head + "validate=\"yes\"", "f.toml:4: ", "true or false");
+  expect_complaint(head + "gateways=\"some\"", "f.toml:4: ", "\"known\"");
+  expect_complaint(head + "bind_certificates=true", "f.toml:4: ", "needs ca");
+}
+
 TEST(Config, sizes_and_durations_read_as_people_write_them) {
   EXPECT_EQ(parse_bytes("512").value(), 512U);
   EXPECT_EQ(parse_bytes("64KiB").value(), 65536U);

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "spillway/core/format.h"
 #include "spillway/core/result.h"
 #include "spillway/core/stream.h"
 #include "spillway/core/tls_config.h"
@@ -93,6 +94,12 @@ struct ConsumerConfig {
   std::string listen;  // ws://address:port or wss://
   std::string inbox;   // sqlite:/path
   TlsConfig tls;
+  std::uint64_t max_record_bytes = kRecordBytesLimit;  // a larger record becomes a dead letter
+  bool validate = false;             // and so does one that does not verify against its schema
+  bool known_gateways_only = false;  // gateways = "known": those that a person allowed
+  bool bind_certificates = false;    // a gateway's certificate must name its id
+  std::uint64_t retain_ns = 0;       // records go when they are older; 0: never for their age
+  std::uint64_t max_bytes = 0;       // and the oldest ones when the inbox is larger; 0: no bound
 };
 
 struct Config {
