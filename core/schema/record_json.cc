@@ -51,8 +51,9 @@ std::uint64_t scalar_bytes(BaseType type) {
 /// One record's way through the schema. Each call that prints says whether the bytes were sound.
 class Walk {
  public:
-  Walk(const reflection::Schema& schema, FieldOrder& orders, std::span<const std::byte> record)
-      : schema_(schema), orders_(orders), record_(record) {}
+  Walk(const reflection::Schema& schema, FieldOrder& orders, std::span<const std::byte> record,
+       std::size_t values_max)
+      : schema_(schema), orders_(orders), record_(record), values_max_(values_max) {}
 
   [[nodiscard]] bool root() {
     const auto at = record_.follow(0);
@@ -73,7 +74,7 @@ class Walk {
   };
 
   [[nodiscard]] bool may_go_on() {
-    return depth_ <= RecordJson::kDepthMax && ++values_ <= RecordJson::kValuesMax &&
+    return depth_ <= RecordJson::kDepthMax && ++values_ <= values_max_ &&
            text_.size() <= kTextBytesMax;
   }
   template <typename Entry>
@@ -118,6 +119,7 @@ class Walk {
   JsonText text_;
   int depth_ = 0;
   std::size_t values_ = 0;
+  std::size_t values_max_;
 };
 
 std::string_view view_of(const flatbuffers::String& text) { return {text.c_str(), text.size()}; }
@@ -379,8 +381,10 @@ class SchemaRecordJson final : public RecordJson {
     std::memcpy(bfbs_.data(), bfbs.data(), bfbs.size());
   }
 
-  std::optional<std::string> print(std::span<const std::byte> record) override {
-    Walk walk(*reflection::GetSchema(bfbs_.data()), orders_, record);
+  std::optional<std::string> print(std::span<const std::byte> record,
+                                   std::size_t values_max) override {
+    Walk walk(*reflection::GetSchema(bfbs_.data()), orders_, record,
+              std::min(values_max, kValuesMax));
     if (!walk.root()) return std::nullopt;
     return walk.take();
   }

@@ -33,7 +33,12 @@ class RecordJson {
   virtual ~RecordJson() = default;
 
   /// Nothing if the bytes are no record of this schema.
-  [[nodiscard]] virtual std::optional<std::string> print(std::span<const std::byte> record) = 0;
+  [[nodiscard]] std::optional<std::string> print(std::span<const std::byte> record) {
+    return print(record, kValuesMax);
+  }
+  /// The same with a bound of one's own, for who cannot spend the time of kValuesMax on one record.
+  [[nodiscard]] virtual std::optional<std::string> print(std::span<const std::byte> record,
+                                                         std::size_t values_max) = 0;
 };
 
 }  // namespace spillway::core
