@@ -24,6 +24,7 @@ void add_put_command(CLI::App& app, int& exit_code);
 void add_tail_command(CLI::App& app, int& exit_code);
 void add_status_command(CLI::App& app, int& exit_code);
 void add_verify_command(CLI::App& app, int& exit_code);
+void add_dead_command(CLI::App& app, int& exit_code);
 void add_plan_command(CLI::App& app, int& exit_code);
 void add_torture_command(CLI::App& app, int& exit_code);
 void add_config_command(CLI::App& app, int& exit_code);

@@ -176,6 +176,12 @@ constexpr Field kUplinkStreamFields[] = {
      {"spillway_uplink_backlog_records", kGauge, "Records held and not yet acknowledged."}},
     {"backlog_bytes",
      {"spillway_uplink_backlog_bytes", kGauge, "What they will take on the wire, about."}},
+    {"refused",
+     {"spillway_uplink_refused_total", kCounter,
+      "Records that the far end refused and keeps as dead letters, since the uplink's start."}},
+    {"dead_letters",
+     {"spillway_uplink_dead_letters_total", kCounter,
+      "Records that the far end refused and that are kept here, since the uplink's start."}},
 };
 
 /// What the object does not have, or what is not known, is left out.

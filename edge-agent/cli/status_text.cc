@@ -218,6 +218,10 @@ void print_uplinks(std::ostream& out, const json::value& status) {
           << number(stream, "acked_offset") << ", sent to " << number(stream, "sent_offset");
       print_backlog(out, stream);
       out << '\n';
+      if (number(stream, "refused") + number(stream, "dead_letters") == 0) continue;
+      out << "REFUSED  " << text(stream, "stream") << ": " << number(stream, "refused")
+          << " records are dead letters at the far end, " << number(stream, "dead_letters")
+          << " here (spillway dead list); the latest: " << text(stream, "refused_reason") << '\n';
     }
   }
   const auto* cursors = member(status, "cursors");

@@ -203,6 +203,28 @@ void Site::make_certificates() {
       << read_text(directory_ + "/openssl.log");
 }
 
+void Site::bind_certificate(const core::Uuid& gateway) {
+  const std::string script =
+      "cd " + directory_ +
+      " && openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=pump-3 -keyout "
+      "client.key -out client.csr && printf 'subjectAltName=DNS:pump-3.example,"
+      "URI:urn:spillway:gateway:" +
+      gateway.text() +
+      "' > san && openssl x509 -req -in client.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days "
+      "2 "
+      "-extfile san -out client.pem";
+  ASSERT_EQ(std::system(("(" + script + ") > " + directory_ + "/openssl.log 2>&1").c_str()), 0)
+      << read_text(directory_ + "/openssl.log");
+  std::string text = read_text(directory_ + "/spillway.toml");
+  if (text.find("client.pem") != std::string::npos) return;
+  constexpr std::string_view kUplinkTls = "[uplink.tls]\n";
+  text.insert(
+      text.find(kUplinkTls) + kUplinkTls.size(),
+      "certificate = \"" + directory_ + "/client.pem\"\nkey = \"" + directory_ + "/client.key\"\n");
+  text += "ca = \"" + directory_ + "/ca.pem\"\n";
+  std::ofstream(directory_ + "/spillway.toml") << text;
+}
+
 std::unique_ptr<Process> Site::start_consumer() {
   return std::make_unique<Process>(
       std::vector<std::string>{CONSUMER_PROGRAM, "--config", directory_ + "/spillway.toml"},
@@ -213,6 +235,23 @@ std::unique_ptr<Process> Site::start_uplink() {
   return std::make_unique<Process>(
       std::vector<std::string>{UPLINK_PROGRAM, "--config", directory_ + "/spillway.toml"},
       directory_ + "/uplink-" + std::to_string(logs_++) + ".log");
+}
+
+void Site::add_consumer_keys(const std::string& lines) const {
+  // Behind its listen, which stands before the tables below it.
+  std::string text = read_text(directory_ + "/spillway.toml");
+  const auto at = text.find("[consumer]\n") + std::string_view("[consumer]\n").size();
+  text.insert(at, lines);
+  std::ofstream(directory_ + "/spillway.toml") << text;
+}
+
+std::string Site::ask_consumer(const std::string& arguments, int& exit_code) const {
+  const std::string out = directory_ + "/answer";
+  const int status = std::system((std::string(CONSUMER_PROGRAM) + " " + arguments + " --config " +
+                                  directory_ + "/spillway.toml > " + out + " 2>&1")
+                                     .c_str());
+  exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  return read_text(out);
 }
 
 std::optional<std::uint64_t> Site::count() const {

@@ -25,6 +25,7 @@ class Process {
   Process& operator=(const Process&) = delete;
 
   void signal(int number) const;
+  [[nodiscard]] pid_t pid() const { return pid_; }
   /// The exit code, or 128 + signal; nothing if it still runs after the watchdog.
   [[nodiscard]] std::optional<int> wait();
   void kill_and_wait();
@@ -57,8 +58,17 @@ class Site {
   /// that is not 0.
   void append(std::uint64_t records, std::uint32_t run = 100, std::size_t bytes = 0);
   void make_certificates();
+  /// From then on only uplinks with a certificate of the same authority are let in; this site's names
+  /// this gateway.
+  void bind_certificate(const core::Uuid& gateway);
+  [[nodiscard]] const core::Uuid& gateway() const { return gateway_; }
 
   [[nodiscard]] std::unique_ptr<Process> start_consumer();
+  /// More lines of [consumer].
+  void add_consumer_keys(const std::string& lines) const;
+  /// A command of spillway-consumer on this site's configuration: its standard output, and its exit
+  /// code.
+  [[nodiscard]] std::string ask_consumer(const std::string& arguments, int& exit_code) const;
   [[nodiscard]] std::unique_ptr<Process> start_uplink();
 
   /// How many records the inbox holds; nothing if it cannot be read now.

@@ -156,6 +156,7 @@ TEST_F(InboxTest, AnInboxOfVersion1IsBroughtUpToDateWithAllItHolds) {
     ASSERT_TRUE(commit(**inbox, batch(opening * 3U, opening * 3U + 3, opening == 0)));
   }
   EXPECT_EQ(ask("PRAGMA user_version"), std::to_string(consumer::kInboxVersion) + "\n");
+  EXPECT_EQ(ask("SELECT state FROM record WHERE stream = 's'"), "received\n");
   EXPECT_EQ(ask("SELECT gateway, record_offset, payload, schema_fingerprint FROM record "
                 "WHERE stream = 's'"),
             "g|7|p|NULL\n");

@@ -239,4 +239,11 @@ core::Result<void> FakeSpill::acknowledge(const core::CursorPosition& position) 
   return {};
 }
 
+core::Result<void> FakeSpill::refuse(const Ack& ack) {
+  if (letters_full_) return core::fail(core::ErrorCode::kFull, "no room for dead letters");
+  verdicts_.insert(verdicts_.end(), ack.verdicts.begin(), ack.verdicts.end());
+  dead_ += ack.dead;
+  return {};
+}
+
 }  // namespace spillway::uplink::test

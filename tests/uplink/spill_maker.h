@@ -64,6 +64,11 @@ class FakeSpill final : public BlockSource {
   [[nodiscard]] std::uint64_t next_offset() const { return next_; }
   [[nodiscard]] const core::Uuid& newest_journal() const { return ranges_.back().journal; }
   [[nodiscard]] const std::optional<core::CursorPosition>& cursor() const { return cursor_; }
+  /// Verdicts that came, and how many records the far end keeps.
+  [[nodiscard]] const std::vector<Verdict>& verdicts() const { return verdicts_; }
+  [[nodiscard]] std::uint64_t dead() const { return dead_; }
+  /// As a full dead-letter file does.
+  void keep_no_letters(bool full) { letters_full_ = full; }
   [[nodiscard]] bool cursor_went_back() const { return cursor_went_back_; }
 
   // --- BlockSource ---
@@ -74,6 +79,7 @@ class FakeSpill final : public BlockSource {
   void offer_stored(bool) override {}  // it has none that are compressed
   core::Result<std::optional<core::StreamItem>> next() override;
   core::Result<void> acknowledge(const core::CursorPosition& position) override;
+  core::Result<void> refuse(const Ack& ack) override;
 
  private:
   struct Item {
@@ -98,6 +104,9 @@ class FakeSpill final : public BlockSource {
   std::size_t at_ = 0;
   std::optional<core::CursorPosition> cursor_;
   bool cursor_went_back_ = false;
+  std::vector<Verdict> verdicts_;
+  std::uint64_t dead_ = 0;
+  bool letters_full_ = false;
 };
 
 }  // namespace spillway::uplink::test

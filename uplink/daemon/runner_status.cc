@@ -79,6 +79,10 @@ StreamStatus UplinkRunner::stream_status(std::size_t index) {
   status.sent_offset = pump.sent_offset();
   status.live = state_ == State::kConnected && session_->is_live(index);
   if (index >= sources_.size()) return status;
+  const Refused refused = sources_[index]->refused();
+  status.refused = refused.kept_there;
+  status.dead_letters = refused.kept_here;
+  status.refused_reason = refused.reason;
   const auto control = sources_[index]->control();
   if (!control) return status;
   const std::uint64_t end = control->next_offset();

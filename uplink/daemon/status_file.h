@@ -16,6 +16,9 @@ struct StreamStatus {
   std::string journal;
   std::uint64_t acked_offset = 0;
   std::uint64_t sent_offset = 0;
+  std::uint64_t refused = 0;                     // by the far end, which keeps them as dead letters
+  std::uint64_t dead_letters = 0;                // by the far end, kept here (spillway dead)
+  std::string refused_reason;                    // the latest
   bool live = false;                             // it keeps up
   std::optional<std::uint64_t> backlog_records;  // held and not yet acknowledged
   std::optional<std::uint64_t> backlog_bytes;    // what they will take on the wire, about

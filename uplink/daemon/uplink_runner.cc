@@ -304,6 +304,10 @@ void UplinkRunner::on_session_closed(const ConnectionPointer& connection, const 
   const bool at_once = std::exchange(at_once_, false) && session_->pause() == Pause::kBackoff;
   chooser_.ended(connection->link, at_once ? Pause::kNone : session_->pause(), now_ns,
                  env_.random_u64());
+  // Asked to stay away: so long, and a little of chance, for others were told the same.
+  if (const std::uint64_t asked_ns = session_->retry_after_ns(); asked_ns != 0) {
+    chooser_.stay_away(now_ns + asked_ns + env_.random_u64() % (asked_ns / 8 + 1));
+  }
   set_state(State::kOffline, reason);
   choose();
 }

@@ -46,13 +46,13 @@ void LinkChooser::opened(std::size_t link, std::uint64_t now_ns) {
   restarts_ = 0;
   in_use_ = link;
   links_[link].since_ns = now_ns;
-  links_[link].by_person = false;
+  links_[link].is_told = false;
 }
 
 void LinkChooser::failed(std::size_t link, std::uint64_t now_ns, std::uint64_t random) {
   trying_.reset();
   Link& tried = links_[link];
-  tried.by_person = false;
+  tried.is_told = false;
   if (restarting_) {
     tried.rests_until_ns = restart_at_ns_;
   } else {
@@ -75,7 +75,7 @@ void LinkChooser::ended(std::size_t link, Pause pause, std::uint64_t now_ns, std
   leave(lost, now_ns);
   if (pause == Pause::kLong) {
     for (Link& each : links_) {
-      each.by_person = true;
+      each.is_told = true;
       each.rests_until_ns = std::max(each.rests_until_ns, now_ns + each.backoff.long_ns(random));
     }
     return;
@@ -83,6 +83,13 @@ void LinkChooser::ended(std::size_t link, Pause pause, std::uint64_t now_ns, std
   const std::uint64_t wait_ns =
       pause == Pause::kNone ? Backoff::kWaitNsMin : lost.backoff.next_ns(random);
   lost.rests_until_ns = now_ns + wait_ns;
+}
+
+void LinkChooser::stay_away(std::uint64_t until_ns) {
+  for (Link& each : links_) {
+    each.is_told = true;
+    each.rests_until_ns = std::max(each.rests_until_ns, until_ns);
+  }
 }
 
 /// A bucket of kEventTries tries that fills up by one each kEventPauseNs.
@@ -96,7 +103,7 @@ bool LinkChooser::on_event(std::uint64_t now_ns) {
   bool used = false;
   for (std::size_t i = 0; i < candidates(); ++i) {
     Link& link = links_[i];
-    if (link.by_person || link.rests_until_ns <= at_ns) continue;
+    if (link.is_told || link.rests_until_ns <= at_ns) continue;
     link.rests_until_ns = at_ns;
     link.backoff.reset();
     used = true;

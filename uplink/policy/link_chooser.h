@@ -57,6 +57,8 @@ class LinkChooser {
   void failed(std::size_t link, std::uint64_t now_ns, std::uint64_t random);
   /// The session on it is over.
   void ended(std::size_t link, Pause pause, std::uint64_t now_ns, std::uint64_t random);
+  /// The far end asks not to be called before, by any link, whatever comes up meanwhile.
+  void stay_away(std::uint64_t until_ns);
   /// The session on it gets on: the next pause may be short again.
   void progressed(std::size_t link) { links_[link].backoff.reset(); }
   /// Whether the link's budget and windows allow it to be used.
@@ -76,7 +78,7 @@ class LinkChooser {
     explicit Link(Backoff of) : backoff(of) {}
     Backoff backoff;
     bool allowed = true;
-    bool by_person = false;  // Pause::kLong: no event shortens its rest
+    bool is_told = false;  // to rest, by the far end or for a person: no event shortens it
     std::uint64_t rests_until_ns = 0;
     std::uint64_t held_until_ns = 0;
     std::uint64_t hold_ns = kHoldNsMin;

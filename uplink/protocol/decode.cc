@@ -151,6 +151,19 @@ Result<Message> read(const protocol::Ack& table) {
   if (table.durability() != protocol::Durability::delivered) {
     return fail(ErrorCode::kProtocol, "Ack with a durability other than delivered");
   }
+  ack.dead = table.dead();
+  if (table.verdicts() == nullptr) return ack;
+  if (table.verdicts()->size() > kVerdictsMax) {
+    return fail(ErrorCode::kProtocol, "Ack with too many verdicts");
+  }
+  for (const protocol::Verdict* verdict : *table.verdicts()) {
+    if (verdict->offset() >= ack.next_offset) {
+      return fail(ErrorCode::kProtocol, "Ack with a verdict on what it does not acknowledge");
+    }
+    ack.verdicts.push_back({verdict->offset(),
+                            printable({verdict->text()->c_str(), verdict->text()->size()}),
+                            verdict->kept()});
+  }
   return ack;
 }
 
@@ -160,6 +173,7 @@ Result<Message> read(const protocol::Refusal& table) {
     refusal.code = static_cast<RefusalCode>(table.code());
   }
   refusal.text = printable({table.text()->c_str(), table.text()->size()});
+  refusal.retry_after_ms = std::min(table.retry_after_ms(), kRetryAfterMsMax);
   return refusal;
 }
 
@@ -263,11 +277,11 @@ Refusal refusal_of(const core::Error& error) {
     case ErrorCode::kProtocol:
     case ErrorCode::kCorrupt:
     case ErrorCode::kInvalidArgument:
-      return {RefusalCode::kProtocol, error.message};
+      return {RefusalCode::kProtocol, error.message, 0};
     case ErrorCode::kNewerVersion:
-      return {RefusalCode::kVersion, error.message};
+      return {RefusalCode::kVersion, error.message, 0};
     default:
-      return {RefusalCode::kUnavailable, error.message};
+      return {RefusalCode::kUnavailable, error.message, 0};
   }
 }
 

@@ -120,16 +120,24 @@ Bytes encode(const GapMessage& gap) {
 Bytes encode(const Ack& ack) {
   FlatBufferBuilder builder(kSmallMessageBytes);
   const protocol::Id journal = id_of(ack.journal);
+  std::vector<Offset<protocol::Verdict>> verdicts;
+  for (const Verdict& verdict : ack.verdicts) {
+    const auto text = builder.CreateString(verdict.text.substr(0, kTextBytesMax));
+    verdicts.push_back(protocol::CreateVerdict(builder, verdict.offset, text, verdict.kept));
+  }
+  Offset<flatbuffers::Vector<Offset<protocol::Verdict>>> list;
+  if (!verdicts.empty()) list = builder.CreateVector(verdicts);
   return finish(builder, protocol::Body::Ack,
                 protocol::CreateAck(builder, ack.stream, &journal, ack.next_offset,
-                                    protocol::Durability::delivered));
+                                    protocol::Durability::delivered, list, ack.dead));
 }
 
 Bytes encode(const Refusal& refusal) {
   FlatBufferBuilder builder(kSmallMessageBytes);
   const auto text = builder.CreateString(refusal.text.substr(0, kTextBytesMax));
   const auto code = static_cast<protocol::RefusalCode>(refusal.code);
-  return finish(builder, protocol::Body::Refusal, protocol::CreateRefusal(builder, code, text));
+  return finish(builder, protocol::Body::Refusal,
+                protocol::CreateRefusal(builder, code, text, refusal.retry_after_ms));
 }
 
 Bytes encode(const DictionaryMessage& dictionary) {

@@ -51,6 +51,13 @@ inline constexpr std::size_t kStreamsMax = 256;
 inline constexpr std::size_t kJournalsMax = 4096;
 inline constexpr std::size_t kNameBytesMax = 255;
 inline constexpr std::size_t kTextBytesMax = 500;
+/// Verdicts in one Ack, at most.
+inline constexpr std::size_t kVerdictsMax = 1024;
+/// Of those on records that the far end keeps, the first ones are enough: dead letters are looked at
+/// there.
+inline constexpr std::size_t kVerdictsPerAck = 4;
+/// No far end may send an uplink away for longer.
+inline constexpr std::uint64_t kRetryAfterMsMax = 600'000;
 /// Offsets stay below this, so that sums cannot wrap and every database can hold them.
 inline constexpr std::uint64_t kOffsetLimit = 1ULL << 62;
 
@@ -130,10 +137,19 @@ struct ShortAck {
   std::uint64_t next_offset = 0;
 };
 
+/// Why one record could not be applied.
+struct Verdict {
+  std::uint64_t offset = 0;
+  std::string text;
+  bool kept = false;  // by the far end, as a dead letter; else it is this end's to keep
+};
+
 struct Ack {
   std::uint16_t stream = 0;
   core::Uuid journal;
   std::uint64_t next_offset = 0;
+  std::uint64_t dead = 0;  // so many of them the far end keeps as dead letters
+  std::vector<Verdict> verdicts = {};
 };
 
 /// The values are those of protocol.fbs.
@@ -143,12 +159,14 @@ enum class RefusalCode : std::uint8_t {
   kUnavailable,
   kFenced,
   kRolledBack,
-  kVersion
+  kVersion,
+  kNotAllowed
 };
 
 struct Refusal {
   RefusalCode code = RefusalCode::kNone;
   std::string text;
+  std::uint64_t retry_after_ms = 0;  // not to come back sooner
 };
 
 using Message = std::variant<Hello, Welcome, Blocks, GapMessage, Ack, Refusal, DictionaryMessage,

@@ -13,6 +13,7 @@
 #include "spillway/core/cursor.h"
 #include "spillway/core/result.h"
 #include "spillway/core/stream_reader.h"
+#include "uplink/protocol/messages.h"
 #include "uplink/session/message_packer.h"
 
 namespace spillway::uplink {
@@ -37,6 +38,10 @@ class BlockSource {
   [[nodiscard]] virtual core::Result<std::optional<core::StreamItem>> next() = 0;
   /// The far end has everything below `position`. Never goes back: an older position is ignored.
   [[nodiscard]] virtual core::Result<void> acknowledge(const core::CursorPosition& position) = 0;
+  /// The far end could not apply some of the records that this acknowledges. What it does not keep is
+  /// kept here, power-safe when this returns; the cursor passes it afterwards. An error: it could not
+  /// be kept, and the cursor must not.
+  [[nodiscard]] virtual core::Result<void> refuse(const Ack& ack) = 0;
 
   /// What makes this stream's messages small: kept here, because it outlives the sessions.
   [[nodiscard]] MessagePacker& packer() { return *packer_; }

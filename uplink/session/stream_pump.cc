@@ -287,6 +287,7 @@ Result<void> StreamPump::acknowledge(const Ack& ack) {
                                           " up to offset " + std::to_string(ack.next_offset) +
                                           " but only " + std::to_string(limit) + " was sent");
   }
+  if (ack.dead != 0 || !ack.verdicts.empty()) SPILLWAY_CHECKED(source_.refuse(ack));
   while (!in_flight_.empty() && (in_flight_.front().journal != ack.journal ||
                                  in_flight_.front().next_offset <= ack.next_offset)) {
     in_flight_bytes_ -= in_flight_.front().bytes;

@@ -1,6 +1,11 @@
 #include "uplink/session/stream_source.h"
 
+#include <algorithm>
+#include <cstring>
+#include <map>
 #include <tuple>
+
+#include "spillway/core/format.h"
 
 namespace spillway::uplink {
 
@@ -77,6 +82,74 @@ Result<void> StreamSource::acknowledge(const core::CursorPosition& position) {
   }
   position_ = position;
   unwritten_ = cursor_ == nullptr || !cursor_->advance(position);
+  return {};
+}
+
+namespace {
+
+/// The record at `offset` of a data block; nothing if the block ends before it.
+std::span<const std::byte> record_at(const core::Block& block, std::uint64_t offset) {
+  core::FrameCursor frames(block.stored);
+  core::FrameView frame;
+  for (std::uint64_t at = block.header.base_offset(); frames.next(frame); ++at) {
+    if (at == offset) return frame.record;
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<core::DeadLetter> StreamSource::letter_of(core::StreamReader& reader,
+                                                 const Verdict& verdict) const {
+  core::DeadLetter letter;
+  letter.offset = verdict.offset;
+  letter.reason = verdict.text;
+  letter.refused_utc_ns = env_.utc_ns();
+  std::map<std::uint64_t, format::LaneIdentity> lanes;
+  SPILLWAY_CHECKED(reader.seek(verdict.offset));
+  while (true) {
+    SPILLWAY_TRY(item, reader.next());
+    const auto* block = item ? std::get_if<core::Block>(&*item) : nullptr;
+    if (block == nullptr) return letter;
+    const auto kind = static_cast<format::BlockKind>(block->header.kind());
+    if (kind == format::BlockKind::lane &&
+        block->stored.size() == sizeof(format::LaneDeclaration)) {
+      format::LaneDeclaration declaration;
+      std::memcpy(&declaration, block->stored.data(), sizeof(declaration));
+      lanes[block->header.lane_id()] = declaration.identity();
+    }
+    if (kind != format::BlockKind::data) continue;
+    const auto lane = lanes.find(block->header.lane_id());
+    if (lane != lanes.end()) {
+      letter.topic = core::topic_of(lane->second);
+      letter.schema_fingerprint = lane->second.schema_fingerprint();
+    }
+    const auto record = record_at(*block, verdict.offset);
+    letter.record_bytes = record.size();
+    const auto kept = record.first(std::min(record.size(), core::DeadLetters::kPayloadBytesMax));
+    letter.payload.assign(kept.begin(), kept.end());
+    return letter;
+  }
+}
+
+Result<void> StreamSource::refuse(const Ack& ack) {
+  if (!ack.verdicts.empty()) refused_.reason = ack.verdicts.front().text;
+  refused_.kept_there += ack.dead;
+  std::vector<core::DeadLetter> letters;
+  std::unique_ptr<core::StreamReader> reader;  // its own: the session's stands where it sends
+  for (const Verdict& verdict : ack.verdicts) {
+    if (verdict.kept) continue;
+    if (reader == nullptr) {
+      SPILLWAY_TRY(opened, core::StreamReader::open(env_, directory_));
+      reader = std::move(opened);
+    }
+    SPILLWAY_TRY(letter, letter_of(*reader, verdict));
+    letter.journal = ack.journal;
+    letters.push_back(std::move(letter));
+  }
+  if (letters.empty()) return {};
+  SPILLWAY_TRY(added, core::DeadLetters(env_, directory_, uplink_).append(letters));
+  refused_.kept_here += added;
   return {};
 }
 

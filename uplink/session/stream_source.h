@@ -5,7 +5,9 @@
 // Invariants:
 //  1. The cursor's file is locked from open() on: one uplink of a name at a time.
 //  2. The cursor never goes back: (journal sequence, offset) only rises.
-//  3. A disk that takes no cursor keeps no record from being sent: where the far end stands, its
+//  3. A record that the far end refused and does not keep is in the dead-letter file, power-safe,
+//     before the cursor passes it.
+//  4. A disk that takes no cursor keeps no record from being sent: where the far end stands, its
 //     Welcome says. The cursor is kept in memory and written as soon as the disk takes it.
 #pragma once
 
@@ -13,11 +15,19 @@
 #include <optional>
 #include <string>
 
+#include "spillway/core/dead_letters.h"
 #include "spillway/core/env/env.h"
 #include "spillway/core/env/file_identity.h"
 #include "uplink/session/block_source.h"
 
 namespace spillway::uplink {
+
+/// Failed deliveries: verdicts of the far end on single records, and nothing else.
+struct Refused {
+  std::uint64_t kept_there = 0;  // dead letters of the far end
+  std::uint64_t kept_here = 0;   // in the file beside the cursor (spillway/core/dead_letters.h)
+  std::string reason;            // the latest
+};
 
 class StreamSource final : public BlockSource {
  public:
@@ -33,12 +43,15 @@ class StreamSource final : public BlockSource {
   void offer_stored(bool stored) override { reader_->offer_stored(stored); }
   core::Result<std::optional<core::StreamItem>> next() override { return reader_->next(); }
   core::Result<void> acknowledge(const core::CursorPosition& position) override;
+  core::Result<void> refuse(const Ack& ack) override;
 
   /// Makes the cursor power-safe if it moved since the last time, or could not be written before;
   /// where the stream stands in memory alone, nothing is written.
   [[nodiscard]] core::Result<void> sync_cursor();
   /// The same, wherever the stream stands: for the clean end.
   [[nodiscard]] core::Result<void> settle_cursor();
+  /// What far ends could not apply, since this was opened.
+  [[nodiscard]] const Refused& refused() const { return refused_; }
   /// The cursor's file, or the agent's control page, is gone or another one: the spill was wiped or
   /// changed. Open it anew.
   [[nodiscard]] bool moved() const;
@@ -53,6 +66,10 @@ class StreamSource final : public BlockSource {
         directory_(std::move(directory)),
         uplink_(std::move(uplink)),
         reader_(std::move(reader)) {}
+  /// The record and what its lane says of it, as a dead letter; one that is no longer held is an
+  /// empty one.
+  [[nodiscard]] core::Result<core::DeadLetter> letter_of(core::StreamReader& reader,
+                                                         const Verdict& verdict) const;
   [[nodiscard]] core::Result<void> open_cursor();
   [[nodiscard]] core::Result<void> adopt(const std::optional<core::CursorPosition>& found);
   [[nodiscard]] core::Result<void> write_cursor();
@@ -69,6 +86,7 @@ class StreamSource final : public BlockSource {
   std::optional<core::env::FileIdentity> control_file_;
   std::optional<core::CursorPosition> position_;
   bool unwritten_ = false;
+  Refused refused_;
 };
 
 }  // namespace spillway::uplink

@@ -157,9 +157,13 @@ Result<void> UplinkSession::handle_ack(const AnyAck& ack, std::uint64_t now_ns) 
 Error UplinkSession::refused(const Refusal& refusal) {
   const std::string text = refusal.text.empty() ? "no reason given" : refusal.text;
   fenced_ = refusal.code == RefusalCode::kFenced;
+  retry_after_ns_ = refusal.retry_after_ms * 1'000'000;
   switch (refusal.code) {
     case RefusalCode::kUnavailable:
       return {ErrorCode::kUnavailable, "the consumer asks to come back later: " + text};
+    case RefusalCode::kNotAllowed:
+      pause_ = Pause::kLong;
+      return {ErrorCode::kRefused, "the consumer does not let this gateway in: " + text};
     case RefusalCode::kFenced:
     case RefusalCode::kVersion:
     case RefusalCode::kRolledBack:

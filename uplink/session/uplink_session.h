@@ -77,6 +77,8 @@ class UplinkSession {
 
   [[nodiscard]] UplinkState state() const { return state_; }
   [[nodiscard]] Pause pause() const { return pause_; }
+  /// The far end asked not to be called sooner than this; 0: it did not.
+  [[nodiscard]] std::uint64_t retry_after_ns() const { return retry_after_ns_; }
   /// A newer session of this gateway took over: another machine may have this one's id.
   [[nodiscard]] bool fenced() const { return fenced_; }
   /// The Refusal to send before closing, if the end was our decision.
@@ -132,6 +134,7 @@ class UplinkSession {
   UplinkState state_ = UplinkState::kNew;
   Pause pause_ = Pause::kBackoff;
   bool fenced_ = false;
+  std::uint64_t retry_after_ns_ = 0;
   std::optional<Bytes> farewell_;
   std::uint64_t window_bytes_;
   std::uint64_t waiting_since_ns_ = 0;  // for the Welcome, or for an ack

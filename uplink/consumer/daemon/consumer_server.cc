@@ -1,161 +1,46 @@
 #include "uplink/consumer/daemon/consumer_server.h"
 
+#include <algorithm>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/post.hpp>
 
 #include "spillway/core/log.h"
+#include "uplink/consumer/daemon/consumer_connection.h"
 
 namespace spillway::consumer {
 
 using core::Error;
 using core::Result;
 using uplink::Bytes;
+using uplink::Refusal;
+using uplink::RefusalCode;
 
-/// One peer: its socket, its session, and what of it waits for the inbox.
-class ConsumerServer::Connection : public std::enable_shared_from_this<Connection> {
- public:
-  Connection(ConsumerServer& server, std::shared_ptr<uplink::WebSocket> socket)
-      : server_(server), socket_(std::move(socket)), session_(options_of(server)) {}
+namespace {
 
-  void on_message(Bytes bytes);
-  void on_closed(const Error& error);
-  void end(uplink::RefusalCode code, const std::string& text);
-  void resume_if_room();
-  [[nodiscard]] const ConsumerSession& session() const { return session_; }
+/// "10.0.0.7:41234" without its port.
+std::string host_of(const std::string& peer) { return peer.substr(0, peer.rfind(':')); }
 
- private:
-  [[nodiscard]] static ConsumerSessionOptions options_of(const ConsumerServer& server) {
-    ConsumerSessionOptions options;
-    options.unpacker = server.unpacker_;
-    return options;
-  }
-  void send_output();
-  void ask_inbox();
-  void apply(InboxBatch batch);
-  void on_positions(const Result<Positions>& positions);
-  void on_applied(const InboxBatch& batch, const Result<void>& outcome);
-  void give_up(const Error& error);
-  [[nodiscard]] std::string who() const;
-  [[nodiscard]] bool has_room() const {
-    return waiting_bytes_ <= options_.window_bytes &&
-           server_.writer_.queued_bytes() <= InboxWriter::kQueueBytesMax;
-  }
-
-  ConsumerServer& server_;
-  std::shared_ptr<uplink::WebSocket> socket_;
-  ConsumerSessionOptions options_;
-  ConsumerSession session_;
-  std::uint64_t waiting_bytes_ = 0;
-  bool paused_ = false;
-  bool logged_end_ = false;
-};
-
-std::string ConsumerServer::Connection::who() const {
-  if (session_.gateway().is_nil()) return socket_->peer();
-  return session_.gateway_name() + " (" + session_.gateway().text() + ", " + socket_->peer() + ")";
+std::string text_of(const uplink::PeerCertificate& certificate) {
+  if (certificate.is_empty()) return "";
+  return certificate.subject + ", SHA-256 " + certificate.fingerprint;
 }
 
-void ConsumerServer::Connection::on_message(Bytes bytes) {
-  const auto shared = std::make_shared<const Bytes>(std::move(bytes));
-  auto outcome = session_.on_message(shared, server_.env_.utc_ns());
-  if (!outcome) return give_up(outcome.error());
-  ask_inbox();
-  send_output();
-}
-
-void ConsumerServer::Connection::ask_inbox() {
-  if (auto query = session_.take_query()) {
-    // Before the question: what the older session queued is ahead of it, and nothing comes after.
-    server_.claim_streams(shared_from_this());
-    server_.writer_.ask(
-        std::move(*query), [self = shared_from_this()](Result<Positions> positions) {
-          boost::asio::post(self->server_.io_, [self, positions = std::move(positions)] {
-            self->on_positions(positions);
-          });
-        });
-  }
-  if (auto batch = session_.take_batch()) apply(std::move(*batch));
-}
-
-void ConsumerServer::Connection::apply(InboxBatch batch) {
-  waiting_bytes_ += batch.payload_bytes();
-  server_.writer_.apply(
-      std::move(batch), [self = shared_from_this()](InboxBatch done, Result<void> outcome) {
-        auto shared = std::make_shared<InboxBatch>(std::move(done));
-        boost::asio::post(self->server_.io_, [self, shared, outcome = std::move(outcome)] {
-          self->on_applied(*shared, outcome);
-        });
-      });
-  if (has_room()) return;
-  paused_ = true;
-  socket_->pause_reading();
-}
-
-void ConsumerServer::Connection::on_positions(const Result<Positions>& positions) {
-  auto outcome = session_.on_positions(positions);
-  if (!outcome) return give_up(outcome.error());
-  if (session_.state() == ConsumerState::kStreaming) {
-    socket_->limit_message_bytes(uplink::kMessageBytesMax);
-    spdlog::info("{}: connected with {} streams", who(), session_.streams().size());
-  }
-  send_output();
-}
-
-void ConsumerServer::Connection::on_applied(const InboxBatch& batch, const Result<void>& outcome) {
-  waiting_bytes_ -= batch.payload_bytes();
-  const bool streaming = session_.state() == ConsumerState::kStreaming;
-  if (outcome) {
-    session_.on_committed(batch);
-    send_output();
-  } else if (streaming) {
-    give_up(session_.on_failed(outcome.error()));
-  }
-  server_.resume_all();
-}
-
-void ConsumerServer::Connection::resume_if_room() {
-  if (!paused_ || !has_room()) return;
-  paused_ = false;
-  socket_->resume_reading();
-}
-
-void ConsumerServer::Connection::give_up(const Error& error) {
-  if (!logged_end_) spdlog::warn("{}: session ended: {}", who(), error.message);
-  logged_end_ = true;
-  send_output();
-  // A paused socket would not read the answer to its closing handshake.
-  if (paused_) socket_->resume_reading();
-  paused_ = false;
-  socket_->close();
-}
-
-void ConsumerServer::Connection::end(uplink::RefusalCode code, const std::string& text) {
-  if (session_.state() == ConsumerState::kClosed) return;
-  give_up(session_.end(code, text));
-}
-
-void ConsumerServer::Connection::on_closed(const Error& error) {
-  if (!logged_end_) spdlog::info("{}: disconnected: {}", who(), error.message);
-  logged_end_ = true;
-  static_cast<void>(session_.end(uplink::RefusalCode::kNone, "the connection is gone"));
-  server_.forget(shared_from_this());
-}
-
-void ConsumerServer::Connection::send_output() {
-  while (auto message = session_.take_output()) socket_->send(std::move(*message));
-}
+}  // namespace
 
 ConsumerServer::ConsumerServer(boost::asio::io_context& io, core::env::Env& env,
-                               InboxWriter& writer)
-    : io_(io), env_(env), writer_(writer) {}
+                               InboxWriter& writer, const core::ConsumerConfig& config)
+    : io_(io),
+      env_(env),
+      writer_(writer),
+      config_(config),
+      book_({config.known_gateways_only, config.bind_certificates}) {}
 
 ConsumerServer::~ConsumerServer() = default;
 
-Result<void> ConsumerServer::listen(const core::ConsumerConfig& config) {
-  SPILLWAY_TRY(endpoint, uplink::parse_endpoint(config.listen));
+Result<void> ConsumerServer::listen() {
+  SPILLWAY_TRY(endpoint, uplink::parse_endpoint(config_.listen));
   std::shared_ptr<uplink::TlsFiles> tls;
   if (endpoint.tls) {
-    SPILLWAY_TRY(made, uplink::TlsFiles::open(uplink::TlsRole::kServer, config.tls));
+    SPILLWAY_TRY(made, uplink::TlsFiles::open(uplink::TlsRole::kServer, config_.tls));
     tls = made;
   }
   SPILLWAY_TRY(listener, listen_websocket(io_, endpoint, tls, [this](auto socket) {
@@ -166,10 +51,33 @@ Result<void> ConsumerServer::listen(const core::ConsumerConfig& config) {
 }
 
 uplink::WebSocketHandlers ConsumerServer::adopt(std::shared_ptr<uplink::WebSocket> socket) {
-  auto connection = std::make_shared<Connection>(*this, std::move(socket));
+  ConsumerSessionOptions options;
+  options.unpacker = unpacker_;
+  options.rules = {config_.max_record_bytes, config_.validate};
+  auto connection = std::make_shared<ConsumerConnection>(*this, std::move(socket), options);
   connections_.insert(connection);
   return {[] {}, [connection](Bytes bytes) { connection->on_message(std::move(bytes)); }, [] {},
           [connection](const Error& error) { connection->on_closed(error); }};
+}
+
+std::optional<Refusal> ConsumerServer::refusal_for(const ConsumerConnection& connection) {
+  const core::Uuid& gateway = connection.session().gateway();
+  auto refusal = book_.refusal(gateway);
+  if (!refusal) {
+    refusal = book_.refusal_by_certificate(gateway, connection.socket().peer_certificate().names);
+  }
+  if (refusal && refusal->code == RefusalCode::kNotAllowed) {
+    Sighting sighting;
+    sighting.turned_away = 1;
+    note(connection, std::move(sighting));
+  }
+  if (refusal) return refusal;
+  const auto answer = admission_.ask(env_.boottime_ns());
+  if (answer.let_in) return std::nullopt;
+  return Refusal{RefusalCode::kUnavailable,
+                 answer.resting ? "the inbox cannot take records now"
+                                : "many gateways come back at once, and each gets its turn",
+                 answer.retry_after_ms};
 }
 
 void ConsumerServer::claim_streams(const ConnectionPointer& connection) {
@@ -178,18 +86,100 @@ void ConsumerServer::claim_streams(const ConnectionPointer& connection) {
     const auto older = owner.lock();
     owner = connection;
     if (older == nullptr || older == connection) continue;
-    older->end(uplink::RefusalCode::kFenced,
-               "a newer session of this gateway has taken over stream " + stream.name());
+    fence(*older, *connection, stream.name());
+  }
+}
+
+void ConsumerServer::fence(ConsumerConnection& older, const ConsumerConnection& newer,
+                           const std::string& stream) {
+  if (older.session().state() == ConsumerState::kClosed) return;
+  const bool alive = env_.boottime_ns() - older.heard_ns() < kAliveNs;
+  const bool elsewhere = host_of(older.socket().peer()) != host_of(newer.socket().peer());
+  if (alive || elsewhere) {
+    Sighting sighting;
+    sighting.conflicts = 1;
+    note(newer, std::move(sighting));
+    spdlog::warn(
+        "{}: two claim to be this gateway: the session from {} takes over stream {} from the one "
+        "from "
+        "{}. Once in a while that is a link that moved; again and again it is a clone: give each "
+        "machine an /etc/machine-id of its own and restart its agent",
+        display_name(newer.session()), newer.socket().peer(), stream, older.socket().peer());
+  }
+  older.end({RefusalCode::kFenced,
+             "a newer session of this gateway, from " + newer.socket().peer() +
+                 ", has taken over stream " + stream +
+                 ": if that is another machine, one of the two is a clone",
+             fencing_.on_takeover(newer.session().gateway(), env_.boottime_ns())});
+}
+
+void ConsumerServer::set_known(KnownGateways known) {
+  book_.load(std::move(known));
+  // A copy: who is ended may be forgotten meanwhile.
+  const auto connections = connections_;
+  for (const ConnectionPointer& connection : connections) {
+    if (!connection->let_in()) continue;
+    if (const auto refusal = book_.refusal(connection->session().gateway())) {
+      connection->end(*refusal);
+    }
   }
 }
 
 void ConsumerServer::forget(const ConnectionPointer& connection) {
+  const core::Uuid& gateway = connection->session().gateway();
   for (const StreamIntake& stream : connection->session().streams()) {
-    const auto found = owners_.find({connection->session().gateway(), stream.name()});
+    const auto found = owners_.find({gateway, stream.name()});
     if (found != owners_.end() && found->second.lock() == connection) owners_.erase(found);
   }
+  if (connection->let_in()) {
+    auto& sessions = connected_[gateway];
+    if (--sessions == 0) connected_.erase(gateway);
+    note(*connection, {});
+  }
+  paused_.erase(connection);
   connections_.erase(connection);
   if (connections_.empty() && idle_) idle_();
+}
+
+void ConsumerServer::note_begin(const ConsumerConnection& connection) {
+  ++connected_[connection.session().gateway()];
+  Sighting sighting;
+  sighting.sessions = 1;
+  note(connection, std::move(sighting));
+}
+
+void ConsumerServer::note(const ConsumerConnection& connection, Sighting sighting) {
+  if (!on_seen_) return;
+  const ConsumerSession& session = connection.session();
+  const auto sessions = connected_.find(session.gateway());
+  sighting.name = session.gateway_name();
+  sighting.address = host_of(connection.socket().peer());
+  sighting.certificate = text_of(connection.socket().peer_certificate());
+  sighting.uplink = session.uplink_name();
+  sighting.at_ns = env_.utc_ns();
+  sighting.connected = sessions == connected_.end() ? 0 : sessions->second;
+  on_seen_(session.gateway(), sighting);
+}
+
+void ConsumerServer::note_inbox_failed(const Error& error) {
+  // One session's trouble, and not the inbox's.
+  if (error.code == core::ErrorCode::kBusy || error.code == core::ErrorCode::kCorrupt) return;
+  const std::uint64_t now_ns = env_.boottime_ns();
+  if (!admission_.is_resting(now_ns)) {
+    spdlog::error("records cannot be taken now, uplinks are asked to come back: {}", error.message);
+  }
+  admission_.on_inbox_failed(now_ns);
+}
+
+std::uint64_t ConsumerServer::waiting_bytes_max(std::uint64_t window_bytes) const {
+  if (writer_.queued_bytes() <= InboxWriter::kQueueBytesMax) return window_bytes;
+  const std::uint64_t share =
+      InboxWriter::kQueueBytesMax / std::max<std::size_t>(1, connections_.size());
+  return std::min(window_bytes, share);
+}
+
+std::string ConsumerServer::display_name(const ConsumerSession& session) const {
+  return book_.display_name(session.gateway(), session.gateway_name());
 }
 
 void ConsumerServer::when_idle(std::function<void()> idle) {
@@ -197,14 +187,15 @@ void ConsumerServer::when_idle(std::function<void()> idle) {
   if (connections_.empty()) idle_();
 }
 
-void ConsumerServer::resume_all() {
-  for (const ConnectionPointer& connection : connections_) connection->resume_if_room();
+void ConsumerServer::resume_paused() {
+  const auto paused = paused_;
+  for (const ConnectionPointer& connection : paused) connection->resume_if_room();
 }
 
 void ConsumerServer::stop() {
   if (listener_) listener_->stop();
   for (const ConnectionPointer& connection : connections_) {
-    connection->end(uplink::RefusalCode::kUnavailable, "the consumer is shutting down");
+    connection->end({RefusalCode::kUnavailable, "the consumer is shutting down", 0});
   }
 }
 

@@ -8,7 +8,9 @@
 //     at all.
 //  2. A batch is applied only if the stored next offset is the one it continues from; so nothing is
 //     doubled or skipped, whoever else writes into the same inbox.
-//  3. Within a lane the times of records never run backwards, over all sessions. A record without a
+//  3. A record that cannot be applied is a row in state 'dead' in the same transaction: it stops
+//     nothing.
+//  4. Within a lane the times of records never run backwards, over all sessions. A record without a
 //     time gets its true one in the transaction that brings its boot's first certain reading.
 #pragma once
 
@@ -80,6 +82,14 @@ struct InboxRun {
   std::uint32_t count = 0;
 };
 
+/// A record of the batch that cannot be applied: it is kept in state 'dead', with its reason.
+struct InboxDead {
+  std::size_t record = 0;  // its place in InboxBatch::records
+  std::uint64_t offset = 0;
+  std::uint64_t record_bytes = 0;  // its size; the payload is shorter where it was cut
+  std::string reason;
+};
+
 struct InboxGap {
   std::uint64_t first_offset = 0;
   std::uint64_t next_offset = 0;
@@ -105,6 +115,7 @@ struct InboxBatch {
       0;  // core::record_checksum of the record at next - 1; 0: there is none
   std::vector<InboxRun> runs;
   std::vector<InboxRecord> records;
+  std::vector<InboxDead> dead;  // ascending; each is one of the records, too
   std::vector<InboxGap> gaps;
   std::vector<LaneTotals> lanes;
   std::vector<InboxSchema> schemas;

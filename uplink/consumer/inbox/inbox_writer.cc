@@ -2,14 +2,6 @@
 
 namespace spillway::consumer {
 
-namespace {
-
-std::size_t bytes_of(const InboxBatch& batch) {
-  return batch.payload_bytes() + batch.records.size() * sizeof(InboxRecord);
-}
-
-}  // namespace
-
 InboxWriter::InboxWriter(std::unique_ptr<Inbox> inbox)
     : inbox_(std::move(inbox)), thread_([this] { run(); }) {}
 
@@ -24,23 +16,21 @@ void InboxWriter::stop() {
   if (thread_.joinable()) thread_.join();
 }
 
-void InboxWriter::put(Request request) {
+void InboxWriter::ask(PositionQuery query, OnPositions done) {
   {
     const std::lock_guard lock(mutex_);
-    if (const auto* order = std::get_if<Order>(&request)) {
-      queued_bytes_.fetch_add(bytes_of(order->batch), std::memory_order_relaxed);
-    }
-    queue_.push_back(std::move(request));
+    queue_.put(InboxQueue::Question{std::move(query), std::move(done)});
   }
   wake_.notify_one();
 }
 
-void InboxWriter::ask(PositionQuery query, OnPositions done) {
-  put(Question{std::move(query), std::move(done)});
-}
-
 void InboxWriter::apply(InboxBatch batch, OnApplied done) {
-  put(Order{std::move(batch), std::move(done)});
+  queued_bytes_.fetch_add(InboxQueue::bytes_of(batch), std::memory_order_relaxed);
+  {
+    const std::lock_guard lock(mutex_);
+    queue_.put(InboxQueue::Order{std::move(batch), std::move(done)});
+  }
+  wake_.notify_one();
 }
 
 void InboxWriter::run() {
@@ -48,30 +38,16 @@ void InboxWriter::run() {
   while (true) {
     wake_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
     if (queue_.empty()) return;
-    std::deque<Request> taken;
-    std::size_t bytes = 0;
-    // A question ends the group: it must see what was queued before it, and nothing it need not
-    // wait for.
-    while (!queue_.empty() && bytes < kTransactionBytesMax) {
-      const auto* order = std::get_if<Order>(&queue_.front());
-      if (order == nullptr && !taken.empty()) break;
-      if (order != nullptr) bytes += bytes_of(order->batch);
-      taken.push_back(std::move(queue_.front()));
-      queue_.pop_front();
-      if (order == nullptr) break;
-    }
+    auto questions = queue_.take_questions();
+    auto orders = queue_.take_orders(kTransactionBytesMax, kTransactionRecordsMax);
     lock.unlock();
-    if (auto* question = std::get_if<Question>(&taken.front())) {
-      answer(*question);
-    } else {
-      commit(taken);
-    }
-    taken.clear();
+    for (InboxQueue::Question& question : questions) answer(question);
+    if (!orders.empty()) commit(orders);
     lock.lock();
   }
 }
 
-void InboxWriter::answer(Question& question) {
+void InboxWriter::answer(InboxQueue::Question& question) {
   Positions positions;
   positions.reserve(question.query.keys.size());
   for (const InboxKey& key : question.query.keys) {
@@ -85,15 +61,16 @@ void InboxWriter::answer(Question& question) {
   question.done(std::move(positions));
 }
 
-void InboxWriter::commit(std::deque<Request>& requests) {
+void InboxWriter::commit(std::vector<InboxQueue::Order>& orders) {
   std::vector<InboxBatch> batches;
-  batches.reserve(requests.size());
-  for (Request& request : requests) batches.push_back(std::move(std::get<Order>(request).batch));
+  batches.reserve(orders.size());
+  for (InboxQueue::Order& order : orders) batches.push_back(std::move(order.batch));
   std::vector<core::Result<void>> outcomes;
   inbox_->commit(batches, outcomes);
+  transactions_.fetch_add(1, std::memory_order_relaxed);
   for (std::size_t i = 0; i < batches.size(); ++i) {
-    queued_bytes_.fetch_sub(bytes_of(batches[i]), std::memory_order_relaxed);
-    std::get<Order>(requests[i]).done(std::move(batches[i]), std::move(outcomes[i]));
+    queued_bytes_.fetch_sub(InboxQueue::bytes_of(batches[i]), std::memory_order_relaxed);
+    orders[i].done(std::move(batches[i]), std::move(outcomes[i]));
   }
 }
 

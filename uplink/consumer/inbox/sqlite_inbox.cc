@@ -77,6 +77,7 @@ class SqliteInbox final : public Inbox {
   Result<void> apply(const InboxBatch& batch, const KeyText& key);
   Result<LaneTimes> insert_records(const InboxBatch& batch, const KeyText& key);
   Result<LaneTime*> time_of(const LaneLabel& lane, const KeyText& key, LaneTimes& times);
+  Result<void> mark_dead(const InboxBatch& batch, const KeyText& key);
   Result<void> insert_gaps(const InboxBatch& batch, const KeyText& key);
   Result<void> update_lanes(const InboxBatch& batch, const KeyText& key, LaneTimes& times);
   Result<void> correct_times(const InboxBatch& batch, const KeyText& key);
@@ -86,7 +87,7 @@ class SqliteInbox final : public Inbox {
   Database database_;  // before the statements: they go first
   Statement begin_, commit_, rollback_;
   Statement read_position_, begin_position_, move_position_;
-  Statement insert_record_, insert_gap_, upsert_lane_, insert_schema_;
+  Statement insert_record_, mark_dead_, insert_gap_, upsert_lane_, insert_schema_;
   Statement read_lane_time_, correct_records_, correct_lanes_;
 };
 
@@ -102,6 +103,7 @@ Result<void> SqliteInbox::prepare() {
       {&begin_position_, kBeginPositionSql},
       {&move_position_, kMovePositionSql},
       {&insert_record_, kInsertRecordSql},
+      {&mark_dead_, kMarkDeadSql},
       {&insert_gap_, kInsertGapSql},
       {&upsert_lane_, kUpsertLaneSql},
       {&insert_schema_, kInsertSchemaSql},
@@ -180,6 +182,7 @@ Result<bool> SqliteInbox::move_position(const InboxBatch& batch, const KeyText& 
 
 Result<void> SqliteInbox::apply(const InboxBatch& batch, const KeyText& key) {
   SPILLWAY_TRY(times, insert_records(batch, key));
+  SPILLWAY_CHECKED(mark_dead(batch, key));
   SPILLWAY_CHECKED(insert_gaps(batch, key));
   SPILLWAY_CHECKED(update_lanes(batch, key, times));
   SPILLWAY_CHECKED(correct_times(batch, key));
@@ -232,6 +235,20 @@ Result<LaneTimes> SqliteInbox::insert_records(const InboxBatch& batch, const Key
     }
   }
   return times;
+}
+
+/// After their rows: the many others need not carry a state and a reason through their statement.
+Result<void> SqliteInbox::mark_dead(const InboxBatch& batch, const KeyText& key) {
+  for (const InboxDead& dead : batch.dead) {
+    const bool cut = dead.record_bytes > batch.records[dead.record].payload.size();
+    Statement& row = mark_dead_;
+    key.bind(row);
+    row.bind(4, dead.offset);
+    row.bind(5, std::string_view(dead.reason));
+    row.bind(6, cut ? std::optional(dead.record_bytes) : std::nullopt);
+    SPILLWAY_CHECKED(row.run());
+  }
+  return {};
 }
 
 Result<void> SqliteInbox::insert_gaps(const InboxBatch& batch, const KeyText& key) {

@@ -3,7 +3,9 @@
 //
 // Tables (others rely on them; ids are TEXT, offsets INTEGER, times INTEGER ns UTC, payload BLOB):
 //   record(gateway, journal, stream, record_offset, topic, produced_at_ns, received_at_ns, payload,
-//          schema_fingerprint, boot_id, boottime_ns): where produced_at_ns is NULL the last two say what
+//          schema_fingerprint, boot_id, boottime_ns, state, reason, record_bytes): state is 'received'
+//          or, for what could not be applied, 'dead' with its reason; record_bytes is NULL unless the
+//          payload was cut to less. Where produced_at_ns is NULL the last two say what
 //          is known, until a reading of that boot's clock comes; else they are NULL
 //   position(gateway, journal, stream, next_offset, last_record): the last is the checksum of the record
 //          at next_offset - 1 (core::record_checksum), 0 where it is not known
@@ -11,6 +13,7 @@
 //   lane(gateway, journal, stream, lane_id, topic, producer, boot_id, lane_end, rejected,
 //        closed, records, schema_fingerprint, produced_at_ns, boottime_ns): the last two are the latest
 //        of its records', with and without a time
+//   gateway(...), gateway_change(...): see uplink/consumer/gateways/sqlite_gateways.h
 //   schema(fingerprint, bfbs): what explains the records that name it; at most kSchemasMax
 // PRAGMA user_version is the tables' version: an older one is brought up to date, a newer one is
 // refused, nothing touched.
@@ -23,7 +26,7 @@
 
 namespace spillway::consumer {
 
-inline constexpr int kInboxVersion = 4;
+inline constexpr int kInboxVersion = 5;
 /// With kSchemaBytesMax each: what gateways can make this table grow to.
 inline constexpr int kSchemasMax = 4096;
 

@@ -11,6 +11,8 @@ using core::fail;
 using core::Result;
 
 constexpr int kBusyTimeoutMs = 2000;
+/// A command that a person waits for, beside a consumer that writes all the time.
+constexpr int kToolBusyTimeoutMs = 20'000;
 
 constexpr const char* kVersion1Sql = R"(
 CREATE TABLE record(
@@ -57,6 +59,24 @@ ALTER TABLE position ADD COLUMN last_record INTEGER NOT NULL DEFAULT 0;
 PRAGMA user_version = 4;
 )";
 
+/// What could not be applied, and who sends. The partial index holds the dead alone, and costs the
+/// rest nothing.
+constexpr const char* kVersion5Sql = R"(
+ALTER TABLE record ADD COLUMN state TEXT NOT NULL DEFAULT 'received';
+ALTER TABLE record ADD COLUMN reason TEXT;
+ALTER TABLE record ADD COLUMN record_bytes INTEGER;
+CREATE INDEX record_dead ON record(gateway, stream) WHERE state = 'dead';
+CREATE TABLE gateway(
+  gateway TEXT PRIMARY KEY NOT NULL, state TEXT NOT NULL, name TEXT NOT NULL DEFAULT '', given_name TEXT,
+  first_seen_ns INTEGER, last_seen_ns INTEGER, address TEXT NOT NULL DEFAULT '',
+  certificate TEXT NOT NULL DEFAULT '', uplinks TEXT NOT NULL DEFAULT '',
+  sessions INTEGER NOT NULL DEFAULT 0, connected INTEGER NOT NULL DEFAULT 0,
+  conflicts INTEGER NOT NULL DEFAULT 0, turned_away INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+CREATE TABLE gateway_change(id INTEGER PRIMARY KEY CHECK(id = 1), generation INTEGER NOT NULL);
+INSERT INTO gateway_change VALUES(1, 0);
+PRAGMA user_version = 5;
+)";
+
 Result<std::uint64_t> read_number(sqlite3* database, const char* sql) {
   SPILLWAY_TRY(statement, Statement::prepare(database, sql));
   SPILLWAY_TRY(found, statement.step());
@@ -90,6 +110,7 @@ Result<void> make_tables(sqlite3* database, const std::string& path) {
   if (version < 2) SPILLWAY_CHECKED(execute(database, kVersion2Sql, what));
   if (version < 3) SPILLWAY_CHECKED(execute(database, kVersion3Sql, what));
   if (version < 4) SPILLWAY_CHECKED(execute(database, kVersion4Sql, what));
+  if (version < 5) SPILLWAY_CHECKED(execute(database, kVersion5Sql, what));
   return execute(database, "COMMIT", what);
 }
 
@@ -102,6 +123,29 @@ Result<void> bring_up_to_date(sqlite3* database, const std::string& path) {
 }
 
 }  // namespace
+
+Result<Database> open_existing_inbox_database(const std::string& path) {
+  sqlite3* raw = nullptr;
+  const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX;
+  const int opened = sqlite3_open_v2(path.c_str(), &raw, flags, nullptr);
+  Database database(raw);
+  if (opened != SQLITE_OK) {
+    auto error = sqlite_error(raw, "cannot open inbox " + path);
+    error.message += "; the consumer makes it at its first start";
+    return tl::unexpected(std::move(error));
+  }
+  sqlite3_busy_timeout(raw, kToolBusyTimeoutMs);
+  SPILLWAY_CHECKED(check_schema(raw, path));
+  SPILLWAY_TRY(version, read_number(raw, "PRAGMA user_version"));
+  if (version != kInboxVersion) {
+    return fail(ErrorCode::kInvalidArgument,
+                "inbox " + path + " has schema version " + std::to_string(version) + ", not " +
+                    std::to_string(kInboxVersion) + ": start the consumer of this version once");
+  }
+  SPILLWAY_CHECKED(
+      execute(raw, "PRAGMA synchronous = FULL", "cannot set synchronous on inbox " + path));
+  return database;
+}
 
 Result<Database> open_inbox_database(const std::string& path) {
   sqlite3* raw = nullptr;

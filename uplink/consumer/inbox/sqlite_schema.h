@@ -10,6 +10,9 @@ namespace spillway::consumer {
 /// Opens the file, sets durability, checks or makes the schema.
 [[nodiscard]] core::Result<Database> open_inbox_database(const std::string& path);
 
+/// For tools, while a consumer runs: the file must be there, and of this version.
+[[nodiscard]] core::Result<Database> open_existing_inbox_database(const std::string& path);
+
 inline constexpr const char* kReadPositionSql =
     "SELECT next_offset, last_record FROM position WHERE gateway = ?1 AND journal = ?2 AND stream "
     "= ?3";
@@ -24,6 +27,9 @@ inline constexpr const char* kInsertRecordSql =
     "INSERT INTO record(gateway, journal, stream, record_offset, topic, produced_at_ns, "
     "received_at_ns, payload, schema_fingerprint, boot_id, boottime_ns) "
     "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+inline constexpr const char* kMarkDeadSql =
+    "UPDATE record SET state = 'dead', reason = ?5, record_bytes = ?6 "
+    "WHERE gateway = ?1 AND journal = ?2 AND stream = ?3 AND record_offset = ?4";
 inline constexpr const char* kInsertGapSql =
     "INSERT INTO gap(gateway, journal, stream, first_offset, next_offset, reason, reported_at_ns) "
     "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)";

@@ -107,4 +107,21 @@ std::uint64_t Statement::column(int index) const {
   return static_cast<std::uint64_t>(sqlite3_column_int64(statement_.get(), index));
 }
 
+bool Statement::is_null(int index) const {
+  return sqlite3_column_type(statement_.get(), index) == SQLITE_NULL;
+}
+
+std::string Statement::text(int index) const {
+  const auto* begin = reinterpret_cast<const char*>(sqlite3_column_text(statement_.get(), index));
+  const auto size = static_cast<std::size_t>(sqlite3_column_bytes(statement_.get(), index));
+  return begin == nullptr ? std::string() : std::string(begin, size);
+}
+
+std::vector<std::byte> Statement::blob(int index) const {
+  const auto* begin = static_cast<const std::byte*>(sqlite3_column_blob(statement_.get(), index));
+  const auto size = static_cast<std::size_t>(sqlite3_column_bytes(statement_.get(), index));
+  if (begin == nullptr) return {};
+  return {begin, begin + size};
+}
+
 }  // namespace spillway::consumer

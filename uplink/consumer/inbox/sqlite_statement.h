@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "spillway/core/result.h"
 
@@ -44,6 +45,10 @@ class Statement {
   [[nodiscard]] core::Result<bool> step();
   void reset() { sqlite3_reset(statement_.get()); }
   [[nodiscard]] std::uint64_t column(int index) const;
+  [[nodiscard]] bool is_null(int index) const;
+  // Copies: the row goes on.
+  [[nodiscard]] std::string text(int index) const;
+  [[nodiscard]] std::vector<std::byte> blob(int index) const;
 
  private:
   struct Finalize {

@@ -119,11 +119,13 @@ Result<void> ConsumerSession::handle_hello(const uplink::Hello& hello) {
   SPILLWAY_CHECKED(check_hello(hello));
   gateway_ = hello.gateway;
   gateway_name_ = hello.gateway_name;
+  uplink_name_ = hello.uplink;
   zstd_ = hello.zstd && options_.takes_zstd;
   short_form_ = hello.short_form >= uplink::kShortForm && options_.takes_short_form;
   PositionQuery query;
   for (const uplink::HeldStream& held : hello.streams) {
-    streams_.emplace_back(hello.gateway, static_cast<std::uint16_t>(streams_.size()), held, zstd_);
+    streams_.emplace_back(hello.gateway, static_cast<std::uint16_t>(streams_.size()), held, zstd_,
+                          options_.rules);
     for (const core::JournalRange& range : held.journals) {
       query.keys.push_back({hello.gateway, range.journal, held.name});
     }
@@ -158,24 +160,31 @@ Result<void> ConsumerSession::on_positions(const Result<Positions>& positions) {
 
 void ConsumerSession::on_committed(const InboxBatch& batch) {
   if (state_ != ConsumerState::kStreaming || !batch.ack_offset) return;
-  if (!short_form_) {
+  // The short form has no room for verdicts, which are few.
+  if (short_form_ && batch.dead.empty()) {
+    const std::size_t journal = streams_[batch.stream_index].place_of(batch.key.journal);
     output_.push_back(
-        uplink::encode(uplink::Ack{batch.stream_index, batch.key.journal, *batch.ack_offset}));
+        uplink::encode(uplink::ShortAck{batch.stream_index, journal, *batch.ack_offset}));
     return;
   }
-  const std::size_t journal = streams_[batch.stream_index].place_of(batch.key.journal);
-  output_.push_back(
-      uplink::encode(uplink::ShortAck{batch.stream_index, journal, *batch.ack_offset}));
+  uplink::Ack ack{batch.stream_index, batch.key.journal, *batch.ack_offset, batch.dead.size(), {}};
+  for (const InboxDead& dead : batch.dead) {
+    if (ack.verdicts.size() == uplink::kVerdictsPerAck) break;
+    ack.verdicts.push_back({dead.offset, dead.reason, true});
+  }
+  output_.push_back(uplink::encode(ack));
 }
 
-Error ConsumerSession::on_failed(const Error& error) {
+Error ConsumerSession::on_failed(const Error& error, std::uint64_t retry_after_ms) {
   // The peer hears that it may come back; what failed here is this machine's affair and stands in
   // its log.
-  return close(error, Refusal{RefusalCode::kUnavailable, "the inbox cannot take records now"});
+  return close(error, Refusal{RefusalCode::kUnavailable, "the inbox cannot take records now",
+                              retry_after_ms});
 }
 
-Error ConsumerSession::end(RefusalCode code, const std::string& text) {
-  return close({ErrorCode::kRefused, text}, Refusal{code, text});
+Error ConsumerSession::end(RefusalCode code, const std::string& text,
+                           std::uint64_t retry_after_ms) {
+  return close({ErrorCode::kRefused, text}, Refusal{code, text, retry_after_ms});
 }
 
 std::optional<uplink::Bytes> ConsumerSession::take_output() {

@@ -35,6 +35,7 @@ struct ConsumerSessionOptions {
   bool takes_short_form = true;
   /// All sessions' (and it outlives them); null: this one's own.
   std::shared_ptr<MessageUnpacker> unpacker = nullptr;
+  RecordRules rules = {};
 };
 
 /// What the session asks the inbox after a Hello: the next offset of each.
@@ -55,9 +56,11 @@ class ConsumerSession {
   void on_committed(const InboxBatch& batch);
   /// The inbox could not take a batch: the peer is asked to come back later. Returns the error to
   /// log.
-  core::Error on_failed(const core::Error& error);
+  core::Error on_failed(const core::Error& error, std::uint64_t retry_after_ms = 0);
   /// A newer session of the same gateway and stream has begun, or the consumer stops.
-  core::Error end(uplink::RefusalCode code, const std::string& text);
+  /// `retry_after_ms`: how long the peer is asked to stay away; 0: as it likes.
+  core::Error end(uplink::RefusalCode code, const std::string& text,
+                  std::uint64_t retry_after_ms = 0);
 
   [[nodiscard]] std::optional<uplink::Bytes> take_output();
   [[nodiscard]] std::optional<PositionQuery> take_query();
@@ -67,6 +70,7 @@ class ConsumerSession {
   /// Who it is; set once the Hello is in.
   [[nodiscard]] const core::Uuid& gateway() const { return gateway_; }
   [[nodiscard]] const std::string& gateway_name() const { return gateway_name_; }
+  [[nodiscard]] const std::string& uplink_name() const { return uplink_name_; }
   [[nodiscard]] const std::vector<StreamIntake>& streams() const { return streams_; }
 
  private:
@@ -84,6 +88,7 @@ class ConsumerSession {
   ConsumerState state_ = ConsumerState::kNew;
   core::Uuid gateway_;
   std::string gateway_name_;
+  std::string uplink_name_;
   std::vector<StreamIntake> streams_;
   std::deque<uplink::Bytes> output_;
   std::optional<PositionQuery> query_;

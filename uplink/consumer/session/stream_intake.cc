@@ -27,8 +27,8 @@ BlockKind kind_of(const format::BlockHeader& header) {
 }  // namespace
 
 StreamIntake::StreamIntake(core::Uuid gateway, std::uint16_t index, uplink::HeldStream held,
-                           bool zstd)
-    : gateway_(gateway), index_(index), held_(std::move(held)), zstd_(zstd) {}
+                           bool zstd, RecordRules rules)
+    : gateway_(gateway), index_(index), held_(std::move(held)), zstd_(zstd), judge_(rules) {}
 
 StoredPosition StreamIntake::set_position(std::size_t journal,
                                           const std::optional<StoredPosition>& stored) {
@@ -211,6 +211,7 @@ Result<void> StreamIntake::accept_data(const format::BlockHeader& header,
     // Better no time than one in 1970: it gets its true one when the gateway's clock has been set.
     const auto known = produced.certain ? std::optional(produced.utc_ns) : std::nullopt;
     batch.records.push_back({known, frame.record, std::min(produced.boottime_ns, kTimeLimit)});
+    judge(*lane.label, offset, batch);
   }
   batch.last_record = core::record_checksum(end - 1, frame.ticks, frame.record);
   const auto count = static_cast<std::uint32_t>(end - batch.next);
@@ -306,7 +307,20 @@ void StreamIntake::accept_schema(std::span<const std::byte> stored, InboxBatch& 
   const std::uint64_t fingerprint = core::schema_fingerprint(stored);
   // Each segment repeats them.
   if (!schemas_.insert(fingerprint).second) return;
-  if (core::check_schema(stored)) batch.schemas.push_back({fingerprint, stored});
+  if (!core::check_schema(stored)) return;
+  batch.schemas.push_back({fingerprint, stored});
+  judge_.learn(fingerprint, stored);
+}
+
+void StreamIntake::judge(const LaneLabel& lane, std::uint64_t offset, InboxBatch& batch) {
+  InboxRecord& record = batch.records.back();
+  auto reason = judge_.complaint(lane.schema_fingerprint, record.payload);
+  if (!reason) return;
+  batch.dead.push_back(
+      {batch.records.size() - 1, offset, record.payload.size(), std::move(*reason)});
+  const std::uint64_t kept =
+      std::min<std::uint64_t>(record.payload.size(), judge_.rules().max_record_bytes);
+  record.payload = record.payload.first(static_cast<std::size_t>(kept));
 }
 
 LaneTotals& StreamIntake::totals_of(Lane& lane, InboxBatch& batch) {

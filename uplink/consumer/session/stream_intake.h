@@ -24,6 +24,7 @@
 #include "spillway/core/lane_clock.h"
 #include "uplink/consumer/inbox/inbox.h"
 #include "uplink/consumer/session/message_unpacker.h"
+#include "uplink/consumer/session/record_judge.h"
 #include "uplink/protocol/messages.h"
 
 namespace spillway::consumer {
@@ -34,7 +35,8 @@ inline constexpr std::size_t kSchemasPerSessionMax = 1024;
 
 class StreamIntake {
  public:
-  StreamIntake(core::Uuid gateway, std::uint16_t index, uplink::HeldStream held, bool zstd);
+  StreamIntake(core::Uuid gateway, std::uint16_t index, uplink::HeldStream held, bool zstd,
+               RecordRules rules = {});
 
   [[nodiscard]] const std::string& name() const { return held_.name; }
   [[nodiscard]] const std::vector<core::JournalRange>& journals() const { return held_.journals; }
@@ -87,6 +89,8 @@ class StreamIntake {
   /// The frames of a data block; decoded ones are the batch's from then on.
   [[nodiscard]] core::Result<std::span<const std::byte>> frames_of(
       const format::BlockHeader& header, std::span<const std::byte> stored, InboxBatch& batch);
+  /// The batch's latest record, if it cannot be applied.
+  void judge(const LaneLabel& lane, std::uint64_t offset, InboxBatch& batch);
   LaneTotals& totals_of(Lane& lane, InboxBatch& batch);
   [[nodiscard]] core::Error broken(core::ErrorCode code, const std::string& what) const;
 
@@ -94,6 +98,7 @@ class StreamIntake {
   std::uint16_t index_;
   uplink::HeldStream held_;
   bool zstd_;
+  RecordJudge judge_;
   core::BlockDecoder decoder_;
   UnpackDictionaries dictionaries_;
   std::map<core::Uuid, Position> positions_;

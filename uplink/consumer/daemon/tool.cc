@@ -1,0 +1,51 @@
+#include "uplink/consumer/daemon/tool.h"
+
+#include <array>
+#include <ctime>
+#include <iostream>
+
+namespace spillway::consumer::tool {
+
+using core::Result;
+
+int report(int exit_code, const std::string& message) {
+  std::cerr << "spillway-consumer: " << message << '\n';
+  return exit_code;
+}
+
+int report(const core::Error& error) { return report(core::exit_code_of(error), error.message); }
+
+Result<core::ConsumerConfig> load_consumer(const std::string& config) {
+  SPILLWAY_TRY(loaded, core::load_config(config));
+  if (!loaded.consumer) {
+    return core::fail(core::ErrorCode::kInvalidArgument,
+                      config + " has no [consumer] section: add one with listen and inbox");
+  }
+  return std::move(*loaded.consumer);
+}
+
+Result<std::string> sqlite_path(const std::string& inbox) {
+  constexpr std::string_view kScheme = "sqlite:";
+  if (inbox.starts_with(kScheme) && inbox.size() > kScheme.size()) {
+    return inbox.substr(kScheme.size());
+  }
+  return core::fail(core::ErrorCode::kInvalidArgument,
+                    "[consumer] inbox = \"" + inbox + "\" is not sqlite:/path/of/inbox.db");
+}
+
+Result<std::string> inbox_path(const std::string& config) {
+  SPILLWAY_TRY(consumer, load_consumer(config));
+  return sqlite_path(consumer.inbox);
+}
+
+std::string utc_text(std::uint64_t utc_ns) {
+  if (utc_ns == 0) return "-";
+  const auto seconds = static_cast<std::time_t>(utc_ns / 1'000'000'000);
+  std::tm parts{};
+  std::array<char, 32> text{};
+  if (::gmtime_r(&seconds, &parts) == nullptr) return "-";
+  const std::size_t size = std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return {text.data(), size};
+}
+
+}  // namespace spillway::consumer::tool
