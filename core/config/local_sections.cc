@@ -25,7 +25,7 @@ constexpr std::array<std::string_view, 13> kStreamKeys{
 constexpr std::int64_t kPriorityMax = 1000;
 constexpr std::uint64_t kWeightMax = 1000;
 
-constexpr std::uint64_t kSegmentBytesMin = 64ULL << 10;
+constexpr std::uint64_t kSegmentBytesMin = kSegmentBytesUsable;
 constexpr std::uint64_t kSegmentBytesMax = 1ULL << 30;
 constexpr std::uint64_t kStreamBytesMin = 1ULL << 20;
 constexpr std::uint64_t kSegmentsMin = 4;
@@ -43,7 +43,8 @@ Result<void> check_sizes(const TableReader& reader, const StreamConfig& stream) 
   if (stream.segment_bytes < kSegmentBytesMin || stream.segment_bytes > kSegmentBytesMax ||
       stream.segment_bytes % kPageBytes != 0) {
     return reader.complain("segment_bytes",
-                           "segment_bytes must be a multiple of 4KiB from 64KiB to 1GiB");
+                           "segment_bytes must be a multiple of 4KiB from 96KiB, which takes a "
+                           "record of 64KiB, to 1GiB");
   }
   if (stream.segment_bytes > stream.max_bytes / kSegmentsMin) {
     return reader.complain(reader.has("segment_bytes") ? "segment_bytes" : "max_bytes",

@@ -196,6 +196,9 @@ SPILLWAY_PIN(LaneAgentLine, event_, 16);
 SPILLWAY_PIN(LaneAgentLine, quarantined_, 20);
 SPILLWAY_PIN(LaneAgentLine, stream_full_, 24);
 SPILLWAY_PIN(LaneAgentLine, reserved_, 28);
+SPILLWAY_PIN(LaneAgentLine, refused_, 32);
+SPILLWAY_PIN(LaneAgentLine, refused_end_, 40);
+SPILLWAY_PIN(LaneAgentLine, reserved_tail_, 48);
 
 // QueueControl
 SPILLWAY_PIN(QueueControl, magic_, 0);

@@ -7,6 +7,7 @@
 
 #include "core/spill/segment_writer.h"
 #include "spillway/core/format.h"
+#include "spillway/core/stream.h"
 
 namespace spillway::core {
 
@@ -16,7 +17,7 @@ constexpr double kDayS = 86'400;
 constexpr double kYearDays = 365.25;
 constexpr double kMonthDays = 30;
 
-constexpr std::uint64_t kSegmentBytesMin = 64U << 10;
+constexpr std::uint64_t kSegmentBytesMin = 128U << 10;  // a power of two
 constexpr std::uint64_t kSegmentBytesUsual = 8U << 20;
 constexpr std::uint64_t kSegmentBytesMax = 1U << 30;
 constexpr double kSegmentsWanted = 16;  // so that little is given up at a time when a quota drops
@@ -28,7 +29,6 @@ constexpr std::uint64_t kBlockBytesMax = 64U << 10;
 constexpr std::uint64_t kLaneBytesMin = 256U << 10;
 constexpr std::uint64_t kLaneBytesMax = 64U << 20;
 constexpr std::uint64_t kHalfLaneReserve = 32;
-constexpr std::uint64_t kRecordBytesUsual = 64U << 10;
 constexpr double kLaneSWanted = 10;  // an agent's restart, generously
 
 /// The stream's control page is dirty after each append, and the kernel writes a dirty page back when

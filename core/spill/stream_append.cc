@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "core/spill/stream_impl.h"
 #include "spillway/core/schema.h"
 
@@ -8,6 +10,14 @@ format::BlockHeader StreamImpl::header_of(format::BlockKind kind, std::uint64_t 
   header.mutate_kind(static_cast<std::uint8_t>(kind));
   header.mutate_base_offset(base_offset);
   return header;
+}
+
+/// Half a segment at most; less where a record of the usual size would have no room beside it.
+std::uint64_t StreamImpl::head_bytes_max() const {
+  const std::uint64_t half = options_.segment_bytes / 2;
+  if (options_.segment_bytes < kSegmentBytesUsable) return half;
+  const std::uint64_t usual = block_bytes(frame_bytes(kRecordBytesUsual));
+  return std::min(half, options_.segment_bytes - kSegmentHeaderBytes - kPageBytes - usual);
 }
 
 std::uint64_t StreamImpl::run_bytes_max() const {

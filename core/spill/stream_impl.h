@@ -159,7 +159,7 @@ class StreamImpl final : public Stream {
   // stream_roll.cc
   [[nodiscard]] std::uint64_t lanes_head_bytes() const;
   [[nodiscard]] std::uint64_t head_bytes() const;
-  [[nodiscard]] std::uint64_t head_bytes_max() const { return options_.segment_bytes / 2; }
+  [[nodiscard]] std::uint64_t head_bytes_max() const;
   Result<void> roll();
   Result<void> roll_into(const std::string& path);
   Result<std::string> prepare_file(std::uint64_t bytes, bool in_memory, Use use = Use::kRecords);

@@ -1,6 +1,7 @@
 // spillway put: enqueues records.
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <chrono>
 #include <deque>
@@ -217,6 +218,15 @@ int Putter::flush() {
   note_reached();
   result_.reached = producer_.reached();
   if (status == Status::kOk) return kDone;
+  if (status == Status::kTooLarge) {
+    const std::uint64_t refused = producer_.refused();
+    result_.process_safe -= std::min(result_.process_safe, refused);
+    result_.power_safe -= std::min(result_.power_safe, refused);
+    return report(kNo,
+                  std::to_string(refused) + " of " + std::to_string(result_.accepted) +
+                      " accepted records were larger than the segments of the stream take, and "
+                      "were rejected: raise segment_bytes");
+  }
   return report(exit_code_of(status),
                 std::to_string(ends_.size()) + " of " + std::to_string(result_.accepted) +
                     " accepted records are not known to be " + name_of(options_.level) +

@@ -159,6 +159,10 @@ void print_lanes(std::ostream& out, const json::value& agent) {
       << number(*counters, "blocks") << " blocks; lanes ended " << number(*counters, "lanes_ended")
       << ", set aside " << number(*counters, "quarantined") << ", bell rung "
       << number(*counters, "rings") << '\n';
+  if (const auto large = number(*counters, "too_large"); large != 0) {
+    out << "LOSS     " << large
+        << " records were larger than the segments of their stream take: raise segment_bytes\n";
+  }
   if (const auto lost = number(*counters, "rolled_back_lanes"); lost != 0) {
     out << "LOSS     " << lost
         << " lanes were ahead of the spill at start: " << number(*counters, "rolled_back_bytes")

@@ -124,6 +124,7 @@ json::object counters_json(const DrainCounters& counters, std::uint64_t rings) {
       {"rings", rings},
       {"lanes_ended", counters.lanes_ended},
       {"quarantined", counters.quarantined},
+      {"too_large", counters.too_large},
       {"rolled_back_lanes", counters.rolled_back_lanes},
       {"rolled_back_bytes", counters.rolled_back_bytes},
       {"sync_failures", counters.sync_failures},

@@ -100,9 +100,9 @@ Drain::Took Drain::drain_lane(Lane& lane, const Now& now, StepReport& report) {
     return Took::kLaneEnded;
   }
   if (walk.frames.size() > run_bytes_max) {
-    quarantine_lane(lane,
-                    "a record is larger than the stream's segments take; raise segment_bytes");
-    return Took::kLaneEnded;
+    refuse(lane, state, walk.lane_end, now);
+    report.more = true;
+    return Took::kSome;
   }
   if (gathers(lane, state, walk)) {
     lane.quiet = true;
@@ -157,6 +157,22 @@ bool Drain::append(Lane& lane, StreamState& state, const shm::Walk& walk, const 
   counters_.frame_bytes += walk.frames.size();
   ++counters_.blocks;
   return true;
+}
+
+/// A walk that is longer than it was asked to be is one record (and the padding behind it).
+void Drain::refuse(Lane& lane, StreamState& state, std::uint64_t lane_end, const Now& now) {
+  if (!std::exchange(lane.told_of_size, true)) {
+    options_.log(Severity::kWarning,
+                 "lane " + lane.path + ": a record is larger than the " +
+                     std::to_string(state.stream->run_bytes_max() - sizeof(format::FrameHeader)) +
+                     " bytes that stream " + state.stream->options().name +
+                     " takes; it is counted as rejected, and so is each one after it: raise "
+                     "segment_bytes");
+  }
+  lane.reader->refuse(lane_end);
+  ++counters_.too_large;
+  // The next sync tells the lane that its end is power-safe, whatever else there is to sync.
+  state.commit.appended(now.boottime_ns);
 }
 
 /// Nothing is committed in the lane now: is its producer still there, has its count of rejections

@@ -27,7 +27,9 @@
 //     the oldest came, so they are power-safe no later than without; and not a moment is waited once
 //     somebody waits, a lane fills, or the drain is to end. In a lane they survive any process's
 //     death as well as in the spill.
-//  6. A lane is told a position is power-safe only after a sync that was planned at or behind it
+//  6. A record that is larger than its stream's segments take harms neither its lane nor what follows:
+//     it is passed over, and counted as rejected, so that the far end knows.
+//  7. A lane is told a position is power-safe only after a sync that was planned at or behind it
 //     (see GroupCommit).
 #pragma once
 
@@ -70,6 +72,7 @@ struct DrainCounters {
   std::uint64_t blocks = 0;
   std::uint64_t lanes_ended = 0;
   std::uint64_t quarantined = 0;
+  std::uint64_t too_large = 0;  // records that were passed over
   std::uint64_t rolled_back_lanes = 0;
   std::uint64_t rolled_back_bytes = 0;
   std::uint64_t sync_failures = 0;
@@ -195,6 +198,7 @@ class Drain {
   [[nodiscard]] bool end_lane(Lane& lane, StreamState& state, const Now& now);
   void stream_refused(StreamState& state, const core::Error& error, const Now& now);
   void set_full(StreamState& state, bool full);
+  void refuse(Lane& lane, StreamState& state, std::uint64_t lane_end, const Now& now);
   void quarantine(const std::string& path, const std::string& why);
   void quarantine_lane(Lane& lane, const std::string& why);
 

@@ -32,6 +32,7 @@ struct Lane {
   bool quiet = false;                 // its last walk was empty, or its records are to gather
   bool declared = false;              // the stream knows it
   bool explained = false;             // its schema is in the stream, or never will be
+  bool told_of_size = false;          // a person was, that its stream does not take its records
   bool refused = false;  // the stream could not take its declaration; tried again each step
   bool gone = false;     // the producer is; what is committed now is all there will be
   std::uint32_t bounded_walks = 0;  // in a row that did not come to the lane's end

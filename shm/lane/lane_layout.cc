@@ -28,6 +28,8 @@ SPILLWAY_PIN(AgentLine, LaneAgentLine, durable);
 SPILLWAY_PIN(AgentLine, LaneAgentLine, event);
 SPILLWAY_PIN(AgentLine, LaneAgentLine, quarantined);
 SPILLWAY_PIN(AgentLine, LaneAgentLine, stream_full);
+SPILLWAY_PIN(AgentLine, LaneAgentLine, refused);
+SPILLWAY_PIN(AgentLine, LaneAgentLine, refused_end);
 template struct Pin<format::QueueControl, kArmedOffset, offsetof(format::QueueControl, armed_)>;
 template struct Pin<format::QueueControl, kArmingsOffset, offsetof(format::QueueControl, armings_)>;
 

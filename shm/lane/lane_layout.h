@@ -47,7 +47,10 @@ struct AgentLine {
   core::Atomic<std::uint32_t> event;
   core::Atomic<std::uint32_t> quarantined;
   core::Atomic<std::uint32_t> stream_full;
-  std::byte reserved[100];
+  std::uint32_t reserved;
+  core::Atomic<std::uint64_t> refused;
+  core::Atomic<std::uint64_t> refused_end;
+  std::byte reserved_tail[80];
 };
 
 /// The part of a mapping before the data.

@@ -144,6 +144,7 @@ void Producer::forget() {
   bell_ = nullptr;
   fd_ = queue_fd_ = -1;
   rung_ = 0;
+  refused_told_ = 0;
 }
 
 Status Producer::refusal_of(std::size_t size) const {
@@ -221,7 +222,16 @@ Status Producer::flush_until(TimePoint deadline, Level level) {
   SPILLWAY_STEP("producer.not_waiting");
   if (power) lane_->producer.flush_wanted.store(0, std::memory_order_relaxed);
   SPILLWAY_STEP("producer.flush_over");
-  return status;
+  const std::uint64_t refused_now = refused();
+  if (status != Status::kOk || refused_now == refused_told_) return status;
+  refused_told_ = refused_now;
+  return Status::kTooLarge;
+}
+
+std::uint64_t Producer::refused() const {
+  if (record_max_ == 0) return 0;
+  // SYNC refused: pairs with LaneReader::refuse.
+  return lane_->agent.refused.load(std::memory_order_acquire);
 }
 
 std::uint64_t Producer::reached_position(Level level) const {

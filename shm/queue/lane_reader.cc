@@ -76,11 +76,12 @@ class MappedLaneReader final : public LaneReader {
   [[nodiscard]] Result<void> resume(std::uint64_t spilled_end) override;
   [[nodiscard]] Walk walk(std::uint64_t bytes_max) override;
   void consume(std::uint64_t lane_end) override;
+  void refuse(std::uint64_t lane_end) override;
   void set_durable(std::uint64_t lane_end) override;
 
   [[nodiscard]] std::uint64_t position() const override { return ring_.position(); }
   [[nodiscard]] std::uint64_t rejected() const override {
-    return lane().producer.rejected.load(std::memory_order_relaxed);
+    return lane().producer.rejected.load(std::memory_order_relaxed) + refused_;
   }
   [[nodiscard]] std::uint64_t flush_wanted() const override {
     // SYNC flush_wanted: pairs with Producer::flush_until.
@@ -118,12 +119,23 @@ class MappedLaneReader final : public LaneReader {
   format::LaneIdentity identity_;
   std::size_t capacity_;
   RingReader ring_;
+  std::uint64_t refused_ = 0;      // the agent's own copies
+  std::uint64_t refused_end_ = 0;  // as it stands in the lane
   bool gone_ = false;
 };
+
+/// Frames end at multiples of 16: what is free below carries the low bits of a count.
+constexpr std::uint64_t kCountMask = core::kFrameAlignment - 1;
 
 Result<void> MappedLaneReader::resume(std::uint64_t spilled_end) {
   if (const char* rule = ring_.resume(spilled_end)) {
     return core::fail(ErrorCode::kCorrupt, "lane " + path_ + ": " + rule);
+  }
+  refused_ = lane().agent.refused.load(std::memory_order_relaxed);
+  refused_end_ = lane().agent.refused_end.load(std::memory_order_relaxed);
+  // The agent before died between the two: the record is counted, and may still be to pass over.
+  if ((refused_end_ & kCountMask) != (refused_ & kCountMask)) {
+    lane().agent.refused.store(++refused_, std::memory_order_relaxed);
   }
   wake_producer();
   return {};
@@ -140,6 +152,19 @@ void MappedLaneReader::consume(std::uint64_t lane_end) {
   // SYNC reached: pairs with Producer::flush_until, too.
   ring_.consume(lane_end);
   answer_producer();
+}
+
+void MappedLaneReader::refuse(std::uint64_t lane_end) {
+  if ((refused_end_ & ~kCountMask) != lane_end) {
+    ++refused_;
+    refused_end_ = lane_end | (refused_ & kCountMask);
+    // SYNC refused: pairs with Producer::refused, by way of `consumed`.
+    lane().agent.refused_end.store(refused_end_, std::memory_order_release);
+    SPILLWAY_STEP("lane.refused_end");
+    lane().agent.refused.store(refused_, std::memory_order_release);
+    SPILLWAY_STEP("lane.refused");
+  }
+  consume(lane_end);
 }
 
 void MappedLaneReader::set_durable(std::uint64_t lane_end) {

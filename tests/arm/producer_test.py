@@ -38,7 +38,7 @@ def main():
     parser.add_argument("--feed", required=True)
     parser.add_argument("--emulator", default="")
     options = parser.parse_args()
-    with World(options.bin, segment_bytes="64KiB", max_bytes="4MiB") as world:
+    with World(options.bin, segment_bytes="96KiB", max_bytes="4MiB") as world:
         world.agent.start()
         world.wait_ready()
         feed(options, world)

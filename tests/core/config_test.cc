@@ -42,7 +42,7 @@ name = "telemetry"
 topics = ["sensor/#", "system/#"]
 sync_interval = "250ms"
 placement = "disk"
-segment_bytes = "64KiB"
+segment_bytes = "96KiB"
 max_bytes = "1MiB"
 when_full = "reject-new"
 compress = "always"
@@ -86,7 +86,7 @@ TEST(Config, every_key_is_read) {
   ASSERT_EQ(config.streams.size(), 2U);
   EXPECT_EQ(config.streams[0].topics, (std::vector<std::string>{"sensor/#", "system/#"}));
   EXPECT_EQ(config.streams[0].sync_interval_ns, 250'000'000U);
-  EXPECT_EQ(config.streams[0].segment_bytes, 65536U);
+  EXPECT_EQ(config.streams[0].segment_bytes, 96U << 10);
   EXPECT_EQ(config.streams[0].max_bytes, 1U << 20);
   EXPECT_EQ(config.streams[0].when_full, WhenFull::kRejectNew);
   EXPECT_EQ(config.streams[1].sync_interval_ns, 0U);
@@ -160,8 +160,8 @@ TEST(Config, stream_that_could_not_work_is_refused) {
   expect_complaint("[[stream]]\nname=\"a\"\n", "f.toml:1: ", "topics is missing");
   expect_complaint("[[stream]]\nname=\"a\"\ntopics=[\"a#\"]\n", "f.toml:3: ", "not a topic filter");
   expect_complaint(stream_with("max_bytes=\"1023KiB\""), "f.toml:4: ", "at least 1MiB");
-  expect_complaint(stream_with("segment_bytes=\"63KiB\""), "f.toml:4: ", "from 64KiB");
-  expect_complaint(stream_with("segment_bytes=65537"), "f.toml:4: ", "multiple of 4KiB");
+  expect_complaint(stream_with("segment_bytes=\"92KiB\""), "f.toml:4: ", "from 96KiB");
+  expect_complaint(stream_with("segment_bytes=98305"), "f.toml:4: ", "multiple of 4KiB");
   expect_complaint(stream_with("segment_bytes=\"65MiB\""), "f.toml:4: ", "a quarter");
   expect_complaint(stream_with("when_full=\"block\""), "f.toml:4: ", "drop-oldest");
   expect_complaint(stream_with("compress=\"zip\""), "f.toml:4: ", "backlog");

@@ -186,6 +186,24 @@ TEST_F(StreamTest, ARunFromAnUndeclaredLaneOrATooLongOneIsRefused) {
             ErrorCode::kInvalidArgument);
 }
 
+TEST_F(StreamTest, TheSmallestConfigurableSegmentTakesARecordOfTheUsualSizeBesideAFullHead) {
+  for (const std::uint64_t bytes : {kSegmentBytesUsable, std::uint64_t{128} << 10}) {
+    stream_.reset();
+    std::filesystem::remove_all(options_.directory);
+    options_.segment_bytes = bytes;
+    options_.max_bytes = 1 << 20;
+    open();
+    std::uint64_t lane = 1;
+    while (stream_->declare_lane(testing::make_identity(++lane), 0, 0, false)) {
+    }
+    EXPECT_GT(lane, 30U);
+    for (char record = 'a'; record < 'e'; ++record) {
+      value_of(append_records(*stream_, 1, {std::string(kRecordBytesUsual, record)}));
+    }
+    EXPECT_EQ(read_all(env_, options_.directory).records.size(), 4U);
+  }
+}
+
 TEST_F(StreamTest, ASecondWriterIsRefusedByName) {
   open();
   const auto second = Stream::open(env_, options_);

@@ -175,6 +175,41 @@ TEST_F(DrainFixture, HostileLanesAreSetAsideAndHarmNoOther) {
   EXPECT_EQ(contents_of("all"), (Contents{{"good", {"1", "2"}}}));
 }
 
+TEST_F(DrainFixture, ARecordThatItsStreamCannotTakeIsRejectedAndHarmsNoOther) {
+  TestStream small{"all", {"#"}};
+  small.segment_bytes = core::kSegmentBytesUsable;
+  start({small});
+  Producer producer;
+  ProducerOptions options;
+  options.producer_name = "p";
+  options.lane_bytes = 512 << 10;
+  options.max_record_bytes = 200 << 10;
+  ASSERT_EQ(producer.open(queue_dir().c_str(), "t", options), Status::kOk);
+  const std::string usual(core::kRecordBytesUsual, 'u');
+  const std::string large(static_cast<std::size_t>(core::kRecordBytesUsual) + 1000, 'l');
+  ASSERT_EQ(put(producer, "1"), Status::kOk);
+  ASSERT_EQ(put(producer, large), Status::kOk);
+  ASSERT_EQ(put(producer, usual), Status::kOk);
+  ASSERT_EQ(put(producer, std::string(200 << 10, 'L')), Status::kOk);
+  settle();
+  advanced_ns_ += 3'600'000'000'000;  // the sync is due
+  settle();
+  EXPECT_EQ(producer.refused(), 2U);
+  const Producer::TimePoint now;
+  EXPECT_EQ(producer.flush_until(now, Level::kPowerSafe), Status::kTooLarge) << "told once";
+  EXPECT_EQ(producer.flush_until(now, Level::kPowerSafe), Status::kOk);
+  EXPECT_EQ(drain_->counters().too_large, 2U);
+  EXPECT_EQ(drain_->counters().quarantined, 0U);
+  stop();
+  start({small});
+  ASSERT_EQ(put(producer, "2"), Status::kOk);
+  settle();
+  EXPECT_EQ(drain_->lanes().at(0).reader->rejected(), 2U) << "counted once, by whichever agent";
+  ASSERT_EQ(streams_[0]->lanes().size(), 1U);
+  EXPECT_EQ(streams_[0]->lanes()[0].rejected, 2U) << "the far end is told";
+  EXPECT_TRUE(contents_of("all") == (Contents{{"p", {"1", usual, "2"}}}));
+}
+
 TEST_F(DrainFixture, AFullStreamStopsItsLanesAndNoOther) {
   TestStream full{"full", {"f"}};
   full.when_full = core::WhenFull::kRejectNew;

@@ -19,6 +19,7 @@ struct FakeLaneFile {
   std::vector<std::byte> data;
   std::uint64_t consumed = 0;
   std::uint64_t durable = 0;
+  std::uint64_t refused = 0;
   bool gone = false;
   bool waits = false;
   std::string last_record;  // committed just before the producer is asked for, and gone
@@ -67,9 +68,13 @@ class FakeLaneReader final : public shm::LaneReader {
     return walk;
   }
   void consume(std::uint64_t lane_end) override { file_.consumed = position_ = lane_end; }
+  void refuse(std::uint64_t lane_end) override {
+    ++file_.refused;
+    consume(lane_end);
+  }
   void set_durable(std::uint64_t lane_end) override { file_.durable = lane_end; }
   std::uint64_t position() const override { return position_; }
-  std::uint64_t rejected() const override { return 0; }
+  std::uint64_t rejected() const override { return file_.refused; }
   std::uint64_t flush_wanted() const override { return 0; }
   bool producer_waits() const override { return file_.waits; }
   bool fencing() const override { return false; }

@@ -25,7 +25,7 @@ SILENT = ("single:5", "silence:1700", "single:5", "flush", "silence:1700", "clos
 SUCCESSOR = ("single:10", "flush", "close")
 QUARANTINE_MAX = 64
 STREAM_FULL_AT = 4224 + 24  # in a lane: docs/format.md
-FULL_STREAM = ('[[stream]]\nname = "all"\ntopics = ["#"]\nsync_interval = "20ms"\nsegment_bytes = "64KiB"\nmax_bytes = "{}"\n'
+FULL_STREAM = ('[[stream]]\nname = "all"\ntopics = ["#"]\nsync_interval = "20ms"\nsegment_bytes = "96KiB"\nmax_bytes = "{}"\n'
                'when_full = "reject-new"\n[[uplink]]\nname = "far"\nstreams = ["all"]\nurl = "ws://127.0.0.1:1"\n')  # fmt: skip
 
 

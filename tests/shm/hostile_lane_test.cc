@@ -85,6 +85,34 @@ TEST_F(HostileLane, GarbageIsCorruptAndANewerVersionIsNot) {
   EXPECT_EQ(attach_error(), core::ErrorCode::kCorrupt);
 }
 
+TEST_F(HostileLane, ARefusedRecordIsCountedOnceWhateverStepTheAgentDiesAt) {
+  constexpr std::size_t kRefusedAt = 4224 + 32;
+  const std::vector<std::byte> record(100);
+  const auto first_end = [this, &record] {
+    EXPECT_EQ(producer_.put(record), Status::kOk);
+    return producer_.position();
+  };
+  const std::uint64_t end = first_end();
+  const std::uint64_t marked = end | 1;
+  poke(kRefusedAt + 8, core::bytes_of(marked));  // it died behind its first store
+  auto reader = attach();
+  ASSERT_TRUE(reader->resume(0));
+  EXPECT_EQ(reader->rejected(), 1U);
+  EXPECT_EQ(reader->position(), 0U);
+  reader = attach();  // and behind the second
+  ASSERT_TRUE(reader->resume(0));
+  EXPECT_EQ(reader->rejected(), 1U);
+  reader->refuse(end);
+  EXPECT_EQ(reader->rejected(), 1U);
+  EXPECT_EQ(reader->position(), end);
+  EXPECT_EQ(producer_.refused(), 1U);
+  reader->refuse(first_end());
+  EXPECT_EQ(producer_.refused(), 2U);
+  reader = attach();  // and behind the third
+  ASSERT_TRUE(reader->resume(0));
+  EXPECT_EQ(reader->rejected(), 2U);
+}
+
 TEST_F(HostileLane, EveryFlippedBitOfTheHeaderIsNoticed) {
   std::vector<std::byte> header(sizeof(format::LaneHeader));
   std::ifstream(path_, std::ios::binary)

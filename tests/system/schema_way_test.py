@@ -21,7 +21,7 @@ ARGUMENTS = None
 
 class SchemaWay(unittest.TestCase):
     def setUp(self):
-        self.world = World(ARGUMENTS.bin, segment_bytes="64KiB", max_bytes="4MiB", sync_interval="20ms")
+        self.world = World(ARGUMENTS.bin, segment_bytes="96KiB", max_bytes="4MiB", sync_interval="20ms")
         self.addCleanup(self.world.close)
         self.schema = self.world.root / "point.fbs"
         self.schema.write_text("table Point { x:int; note:string; } root_type Point;")

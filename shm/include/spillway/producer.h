@@ -117,6 +117,7 @@ class __attribute__((visibility("default"))) Producer {
   /// (kSetAside).
   [[nodiscard]] Claim claim_until(std::size_t size, TimePoint deadline);
   /// Waits until everything committed so far has reached `level`. A deadline in the past only asks.
+  /// kTooLarge, once: it has, but for records that were refused() since the last flush.
   [[nodiscard]] Status flush_until(TimePoint deadline, Level level);
 
   /// The level that everything committed so far has reached: after a flush_until that was late, too.
@@ -126,6 +127,9 @@ class __attribute__((visibility("default"))) Producer {
 
   /// Records refused so far: the lane was full, or the record too large.
   [[nodiscard]] std::uint64_t rejected() const { return rejected_; }
+  /// Committed records that the agent has passed over, for they were larger than the segments of the
+  /// stream take: raise segment_bytes.
+  [[nodiscard]] std::uint64_t refused() const;
   /// Position behind the last committed record, in bytes since the lane was made.
   [[nodiscard]] std::uint64_t position() const { return ring_.position(); }
   [[nodiscard]] std::uint64_t capacity() const { return ring_.capacity(); }
@@ -159,6 +163,7 @@ class __attribute__((visibility("default"))) Producer {
   int fd_ = -1;                       // holds the lane's lock
   int queue_fd_ = -1;                 // the queue directory, to find the control page later
   std::uint32_t rung_ = 0;            // the last arming that was rung for
+  std::uint64_t refused_told_ = 0;    // by the last flush
   Producer* next_ = nullptr;          // the fork guard's list
   Producer* previous_ = nullptr;
 };

@@ -85,7 +85,8 @@ SPILLWAY_EXPORT spillway_status spillway_producer_put_many(spillway_producer* pr
 SPILLWAY_EXPORT spillway_status spillway_producer_claim(spillway_producer* producer, size_t size,
                                                         void** room);
 SPILLWAY_EXPORT spillway_status spillway_producer_commit(spillway_producer* producer, size_t size);
-/* Waits until everything committed so far has reached `level`. timeout_ns 0: only asks. */
+/* Waits until everything committed so far has reached `level`. timeout_ns 0: only asks. SPILLWAY_TOO_LARGE, once: it has,
+   but for records that were larger than the stream's segments take; they are counted as rejected at the far end. */
 SPILLWAY_EXPORT spillway_status spillway_producer_flush(spillway_producer* producer,
                                                         spillway_level level, uint64_t timeout_ns);
 /* The level that everything committed so far has reached; after a flush that was late, too. */

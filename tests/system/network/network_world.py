@@ -95,7 +95,7 @@ class NetworkWorld(World):
         self.inbox_bytes = inbox_bytes
         self.supervisor = None
         # Small segments: what is acknowledged is soon gone, so that an ack that came too early is a loss that the oracle sees.
-        super().__init__(binaries, **{"segment_bytes": "64KiB", "max_bytes": "256MiB", "sync_interval": "100ms", **options})
+        super().__init__(binaries, **{"segment_bytes": "96KiB", "max_bytes": "256MiB", "sync_interval": "100ms", **options})
         self.memory = MemoryWatch(self.uplink, self.consumer)
 
     def daemon(self, name, program, *arguments):

@@ -86,6 +86,12 @@ enum class PlaceInForce : std::uint8_t {
 /// As `status` says it.
 [[nodiscard]] std::string_view name_of(PlaceInForce place);
 
+/// The smallest segment that the configuration allows: beside the head of a segment it takes a record
+/// of kRecordBytesUsual.
+inline constexpr std::uint64_t kSegmentBytesUsable = 96ULL << 10;
+/// What lanes take unless their producer asks for more.
+inline constexpr std::uint64_t kRecordBytesUsual = 64ULL << 10;
+
 struct StreamOptions {
   std::string name;
   std::string directory;          // <spill_dir>/<name>

@@ -35,11 +35,14 @@ class LaneReader {
   [[nodiscard]] virtual Walk walk(std::uint64_t bytes_max) = 0;
   /// Records the spill has taken: moves `consumed` (release) and wakes the producer if it waits.
   virtual void consume(std::uint64_t lane_end) = 0;
+  /// Passes over one record that the stream can never take, for good: counts it as rejected, once,
+  /// whatever step the agent dies at, then moves `consumed`.
+  virtual void refuse(std::uint64_t lane_end) = 0;
   /// Bytes the disk has: moves `durable` and wakes the producer if it waits.
   virtual void set_durable(std::uint64_t lane_end) = 0;
 
   [[nodiscard]] virtual std::uint64_t position() const = 0;
-  [[nodiscard]] virtual std::uint64_t rejected() const = 0;  // the producer's own count
+  [[nodiscard]] virtual std::uint64_t rejected() const = 0;  // by the producer, and by refuse()
   /// The position that a producer's flush waits to see power-safe; 0 = none.
   [[nodiscard]] virtual std::uint64_t flush_wanted() const = 0;
   /// The producer waits for an answer of any kind: room, or a flush.
