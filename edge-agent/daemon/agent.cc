@@ -34,19 +34,6 @@ core::Result<std::unique_ptr<shm::QueueDirectory>> open_queue(const std::string&
   return queue;
 }
 
-/// By waiting: a person has to change something first.
-bool cannot_be_helped(const core::Error& error) {
-  switch (error.code) {
-    case core::ErrorCode::kInvalidArgument:
-    case core::ErrorCode::kPermission:
-    case core::ErrorCode::kBusy:
-    case core::ErrorCode::kNewerVersion:
-      return true;
-    default:
-      return false;
-  }
-}
-
 }  // namespace
 
 Agent::Agent(core::env::Env& env, const core::Config& config)
@@ -72,6 +59,7 @@ core::Result<std::unique_ptr<Agent>> Agent::open(core::env::Env& env, const core
     ++agent->ledger_.open_failures;
     agent->wait_for_spill(opened.error());
   }
+  agent->started_ = true;
   return agent;
 }
 
@@ -122,7 +110,7 @@ void Agent::keep_flash_meter(std::uint64_t now_ns) {
 /// While every stream stands in memory nothing is written, not even the count of what is written.
 bool Agent::spares_flash() const {
   return std::all_of(streams_.begin(), streams_.end(), [](const auto& stream) {
-    return stream->place() == core::PlaceInForce::kMemory;
+    return stream && stream->place() == core::PlaceInForce::kMemory;
   });
 }
 
@@ -145,6 +133,10 @@ void Agent::finish(const std::vector<Worker::Done>& done) {
     flash_store_is_out_ = false;
     if (!outcome) spdlog::warn("the flash meter is not kept: {}", outcome.error().message);
   }
+}
+
+void Agent::finish_all_orders() {
+  while (worker_->outstanding() != 0) finish(worker_->wait_done());
 }
 
 void Agent::rest(const StepReport& report) {
@@ -194,7 +186,7 @@ core::Result<void> Agent::stop_cleanly() {
   // A sync may be under way; what came after it was planned needs a second one. And segments in
   // memory move one by one, before the last sync.
   do {
-    while (worker_->outstanding() != 0) finish(worker_->wait_done());
+    finish_all_orders();
     drain_->request_sync(read_now());
     exchange_orders();
   } while (worker_->outstanding() != 0);
@@ -204,7 +196,12 @@ core::Result<void> Agent::stop_cleanly() {
   if (const auto stored = flash_store(now_ns).run(); !stored) {
     spdlog::warn("the flash meter is not kept: {}", stored.error().message);
   }
-  for (auto& stream : streams_) SPILLWAY_CHECKED(stream->close());
+  core::Result<void> closed;
+  for (auto& stream : streams_) {
+    auto one = stream ? stream->close() : core::Result<void>{};
+    if (closed && !one) closed = std::move(one);
+  }
+  SPILLWAY_CHECKED(std::move(closed));
   spdlog::info("stopped");
   return {};
 }
@@ -217,6 +214,18 @@ Now Agent::read_now() {
   }
   now.utc_ns = env_.utc_ns();
   return now;
+}
+
+bool cannot_be_helped(const core::Error& error) {
+  switch (error.code) {
+    case core::ErrorCode::kInvalidArgument:
+    case core::ErrorCode::kPermission:
+    case core::ErrorCode::kBusy:
+    case core::ErrorCode::kNewerVersion:
+      return true;
+    default:
+      return false;
+  }
 }
 
 int start_exit_code(const core::Error& error) {

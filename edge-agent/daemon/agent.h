@@ -13,6 +13,10 @@
 //      +--+ <---------------------+  release_spill: what it writes is no longer what stands there,
 //                                    or a stream has failed for kFailingNsMax
 //
+// That is so of the disk. What befalls one stream alone, while the others stand and the disk takes what
+// is written to it, is that stream's (release_stream): it is let go of and opened anew by itself, tried
+// once a second, and the others drain on.
+//
 // While it waits, records stay in their lanes; opening recovers as any start does, so that what is
 // missing then is an exact gap. Letting go of the files is what allows a file system to be unmounted,
 // checked and mounted again.
@@ -57,18 +61,23 @@ class Agent {
   [[nodiscard]] core::Result<void> probe_disk();
   [[nodiscard]] core::Result<core::Gateway> claim_gateway();
   [[nodiscard]] core::Result<void> open_streams();
+  [[nodiscard]] core::Result<std::unique_ptr<core::Stream>> open_stream(std::size_t index);
   void start_drain();
   void wait_for_spill(const core::Error& error);
   void try_spill();
   void release_spill(const core::Error& why);
   void watch_spill(std::uint64_t now_ns);
-  [[nodiscard]] core::Result<void> check_spill(std::uint64_t now_ns);
+  void release_stream(std::size_t index, const core::Error& why);
+  void try_stream(std::size_t index);
+  void check_spill(std::uint64_t now_ns);
+  [[nodiscard]] core::Result<void> check_stream(std::size_t index, std::uint64_t now_ns);
   [[nodiscard]] bool drains() const { return drain_ != nullptr; }
 
   // agent.cc
   [[nodiscard]] StepReport step(Look look = Look::kEverywhere);
   void exchange_orders();
   void finish(const std::vector<Worker::Done>& done);
+  void finish_all_orders();
   void rest(const StepReport& report);
   void sleep_on_bell();
   void write_status();
@@ -87,17 +96,20 @@ class Agent {
   std::map<std::string, std::uint64_t> failing_since_ns_;  // streams, by name
   std::uint64_t nap_ns_;
   std::unique_ptr<shm::QueueDirectory> queue_;
-  std::vector<std::unique_ptr<core::Stream>> streams_;
+  std::vector<std::unique_ptr<core::Stream>> streams_;  // as configured; null: away
   std::unique_ptr<LaneSource> source_;
   std::unique_ptr<Drain> drain_;
   std::unique_ptr<Worker> worker_;
   std::unique_ptr<StatusFile> status_;
   std::unique_ptr<FlashMeter> flash_;
   bool flash_store_is_out_ = false;
+  bool started_ = false;
   ServiceNotifier notifier_;
   std::uint64_t last_data_ns_ = 0;
 };
 
+/// By waiting: a person has to change something first.
+[[nodiscard]] bool cannot_be_helped(const core::Error& error);
 /// The exit code of an agent that could not start: 2 where trying again cannot help (configuration,
 /// rights, a newer format, another agent), so that a supervisor does not; 3 where it may.
 [[nodiscard]] int start_exit_code(const core::Error& error);

@@ -1,6 +1,8 @@
 // How the agent's spill comes and goes: opened, watched, let go of when the disk under it fails or
 // is another one.
 #include <algorithm>
+#include <optional>
+#include <utility>
 
 #include "edge-agent/daemon/agent.h"
 #include "spillway/core/log.h"
@@ -59,7 +61,8 @@ core::StreamOptions stream_options(const core::Config& config, const core::Strea
 core::Result<void> Agent::open_spill() {
   SPILLWAY_CHECKED(place_.check_mounted());
   SPILLWAY_CHECKED(env_.make_directories(facts_.spill_dir));
-  SPILLWAY_CHECKED(probe_disk());
+  // A disk that has failed is not believed before it has taken something.
+  if (ledger_.releases != 0 && flash_) SPILLWAY_CHECKED(probe_disk());
   SPILLWAY_TRY(gateway, claim_gateway());
   facts_.gateway = gateway;
   if (auto opened = open_streams(); !opened) {
@@ -78,10 +81,8 @@ core::Result<void> Agent::open_spill() {
   return {};
 }
 
-/// A disk that has failed is not believed before it has taken something: opening a spill may write
-/// nothing. A full one is none that failed.
+/// Opening a spill may write nothing. A full disk is none that failed.
 core::Result<void> Agent::probe_disk() {
-  if (ledger_.releases == 0 || !flash_) return {};
   const auto stored = flash_store(env_.boottime_ns()).run();
   return !stored && stored.error().code == core::ErrorCode::kFull ? core::Result<void>{} : stored;
 }
@@ -101,19 +102,43 @@ core::Result<core::Gateway> Agent::claim_gateway() {
 }
 
 core::Result<void> Agent::open_streams() {
-  for (const auto& stream : config_.streams) {
-    SPILLWAY_TRY(opened,
-                 core::Stream::open(env_, stream_options(config_, stream, facts_.gateway.id)));
-    const auto& recovery = opened->recovery();
-    spdlog::info("stream {}: offsets {}..{}, journal {}{}{}", stream.name, opened->oldest_offset(),
-                 opened->next_offset(), opened->journal().text(),
-                 recovery.reason.empty() ? "" : "; ", recovery.reason);
-    if (!recovery.set_aside.empty()) {
-      spdlog::error("stream {}: set aside as *.damaged: {}", stream.name, recovery.set_aside);
-    }
-    streams_.push_back(std::move(opened));
+  ledger_.away.clear();
+  std::optional<core::Error> first_error;
+  for (std::size_t i = 0; i < config_.streams.size(); ++i) {
+    auto opened = open_stream(i);
+    streams_.push_back(opened ? std::move(*opened) : nullptr);
+    if (opened) continue;
+    // Where the others open, one that is not let in is no reason to do nothing.
+    const bool is_fatal =
+        cannot_be_helped(opened.error()) && opened.error().code != core::ErrorCode::kPermission;
+    if (!started_ && is_fatal) return tl::unexpected(opened.error());
+    ledger_.away[config_.streams[i].name] = opened.error().message;
+    if (!first_error) first_error = std::move(opened).error();
+  }
+  if (ledger_.away.size() == config_.streams.size()) {
+    ledger_.away.clear();  // that is the spill
+    return tl::unexpected(std::move(*first_error));
+  }
+  for (const auto& [name, why] : ledger_.away) {
+    ++ledger_.open_failures;
+    spdlog::error("stream {} is not open: {}; it is tried once a second, and the others go on",
+                  name, why);
   }
   return {};
+}
+
+core::Result<std::unique_ptr<core::Stream>> Agent::open_stream(std::size_t index) {
+  const auto& stream = config_.streams[index];
+  SPILLWAY_TRY(opened,
+               core::Stream::open(env_, stream_options(config_, stream, facts_.gateway.id)));
+  const auto& recovery = opened->recovery();
+  spdlog::info("stream {}: offsets {}..{}, journal {}{}{}", stream.name, opened->oldest_offset(),
+               opened->next_offset(), opened->journal().text(), recovery.reason.empty() ? "" : "; ",
+               recovery.reason);
+  if (!recovery.set_aside.empty()) {
+    spdlog::error("stream {}: set aside as *.damaged: {}", stream.name, recovery.set_aside);
+  }
+  return std::move(opened);
 }
 
 void Agent::start_drain() {
@@ -165,6 +190,7 @@ void Agent::release_spill(const core::Error& why) {
   ++ledger_.releases;
   ledger_.close(streams_, *drain_);
   // The worker first: it waits for the order under way. What a sync says now is asked of nobody.
+  ledger_.away.clear();
   worker_.reset();
   drain_.reset();
   source_.reset();
@@ -179,25 +205,73 @@ void Agent::watch_spill(std::uint64_t now_ns) {
   look_at_spill_ns_ = now_ns + kLookNs;
   ledger_.place = place_.facts();
   if (!drains()) return try_spill();
-  if (const auto checked = check_spill(now_ns); !checked) release_spill(checked.error());
+  check_spill(now_ns);
 }
 
-core::Result<void> Agent::check_spill(std::uint64_t now_ns) {
+/// A stream's own fault is one that another stream does not share, while the disk takes what is written.
+void Agent::check_spill(std::uint64_t now_ns) {
+  if (const auto mounted = place_.check_mounted(); !mounted) return release_spill(mounted.error());
+  std::vector<std::pair<std::size_t, core::Error>> faults;
+  std::size_t open = 0;
   for (std::size_t i = 0; i < streams_.size(); ++i) {
-    SPILLWAY_CHECKED(streams_[i]->check_ground());
-    const auto& name = streams_[i]->options().name;
-    if (!drain_->stream_failed(i)) {
-      failing_since_ns_.erase(name);
-      continue;
+    if (!streams_[i]) continue;
+    ++open;
+    if (auto checked = check_stream(i, now_ns); !checked) {
+      faults.emplace_back(i, std::move(checked).error());
     }
-    const std::uint64_t since = failing_since_ns_.try_emplace(name, now_ns).first->second;
-    if (now_ns - since < kFailingNsMax) continue;
-    const auto& failure = streams_[i]->faults().failure;
-    const bool read_only = streams_[i]->faults().read_only || drain_->trouble(i).read_only;
-    return core::fail(read_only ? core::ErrorCode::kReadOnly : core::ErrorCode::kIo,
-                      failure.empty() ? drain_->trouble(i).error : failure);
   }
-  return {};
+  const bool is_of_the_disk = faults.size() == open || (!faults.empty() && !probe_disk());
+  if (is_of_the_disk) return release_spill(faults.front().second);
+  for (const auto& [index, why] : faults) release_stream(index, why);
+  for (std::size_t i = 0; i < streams_.size(); ++i) {
+    if (!streams_[i]) try_stream(i);
+  }
+}
+
+core::Result<void> Agent::check_stream(std::size_t index, std::uint64_t now_ns) {
+  const core::Stream& stream = *streams_[index];
+  SPILLWAY_CHECKED(stream.check_ground());
+  const auto& name = stream.options().name;
+  if (!drain_->stream_failed(index)) {
+    failing_since_ns_.erase(name);
+    return {};
+  }
+  const std::uint64_t since = failing_since_ns_.try_emplace(name, now_ns).first->second;
+  if (now_ns - since < kFailingNsMax) return {};
+  const auto& failure = stream.faults().failure;
+  const auto& trouble = drain_->trouble(index);
+  const bool read_only = stream.faults().read_only || trouble.read_only;
+  return core::fail(read_only ? core::ErrorCode::kReadOnly : core::ErrorCode::kIo,
+                    failure.empty() ? trouble.error : failure);
+}
+
+void Agent::release_stream(std::size_t index, const core::Error& why) {
+  const std::string name = streams_[index]->options().name;
+  spdlog::error("stream {} is let go of and opened anew: {}; the others go on", name, why.message);
+  ++ledger_.releases;
+  // What is under way works on its files.
+  finish_all_orders();
+  ledger_.close(*streams_[index], drain_->trouble(index));
+  drain_->let_go(index);
+  streams_[index].reset();
+  failing_since_ns_.erase(name);
+  ledger_.away[name] = why.message;
+}
+
+void Agent::try_stream(std::size_t index) {
+  const auto& name = config_.streams[index].name;
+  auto opened = open_stream(index);
+  if (!opened) {
+    ++ledger_.open_failures;
+    if (ledger_.away[name] != opened.error().message) {
+      spdlog::error("stream {} is not open: {}", name, opened.error().message);
+    }
+    ledger_.away[name] = opened.error().message;
+    return;
+  }
+  streams_[index] = std::move(*opened);
+  drain_->take_up(index, *streams_[index]);
+  ledger_.away.erase(name);
 }
 
 }  // namespace spillway::agent

@@ -14,8 +14,12 @@ void FaultLedger::close(const std::vector<std::unique_ptr<core::Stream>>& stream
                         const Drain& drain) {
   drained = drain.counters();
   for (std::size_t i = 0; i < streams.size(); ++i) {
-    earlier[streams[i]->options().name].add(streams[i]->faults(), drain.trouble(i));
+    if (streams[i]) close(*streams[i], drain.trouble(i));
   }
+}
+
+void FaultLedger::close(const core::Stream& stream, const StreamTrouble& trouble) {
+  earlier[stream.options().name].add(stream.faults(), trouble);
 }
 
 StreamFaultTotals FaultLedger::totals(const core::Stream& stream,

@@ -32,14 +32,16 @@ struct FaultLedger {
   std::string waiting_for;  // why no spill is open; empty while one is
   bool read_only = false;   // that is the reason
   PlaceFacts place;
+  std::map<std::string, std::string> away;  // streams that are not open, though others are; and why
   // Ever since the start.
-  std::uint64_t releases = 0;                        // a spill was let go of because of a fault
-  std::uint64_t open_failures = 0;                   // tries to open one that failed
-  DrainCounters drained;                             // by the drains before
+  std::uint64_t releases = 0;       // a spill, or a stream of it, was let go of because of a fault
+  std::uint64_t open_failures = 0;  // tries to open one that failed
+  DrainCounters drained;            // by the drains before
   std::map<std::string, StreamFaultTotals> earlier;  // of streams that were closed, by name
 
-  /// Before the streams go.
+  /// Before the streams go, or one of them.
   void close(const std::vector<std::unique_ptr<core::Stream>>& streams, const Drain& drain);
+  void close(const core::Stream& stream, const StreamTrouble& trouble);
   /// With what the open stream counts.
   [[nodiscard]] StreamFaultTotals totals(const core::Stream& stream,
                                          const StreamTrouble& trouble) const;

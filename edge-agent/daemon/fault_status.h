@@ -14,5 +14,8 @@ namespace spillway::agent {
 /// Adds a stream's faults to its object. `counted`: since the agent started.
 void add_faults(boost::json::object& stream, const core::StreamFaults& now,
                 const StreamTrouble& trouble, const StreamFaultTotals& counted);
+/// Of a stream that is not open, for this reason, while others are.
+[[nodiscard]] boost::json::object away_json(const std::string& name, const std::string& why,
+                                            const FaultLedger& ledger);
 
 }  // namespace spillway::agent

@@ -50,6 +50,7 @@ std::vector<StreamLag> measure_lag(const std::vector<std::unique_ptr<core::Strea
         look_into(lane, std::min(left, kLookBytesMax), now, lags[*lane.stream].process_safe);
   }
   for (std::size_t i = 0; i < streams.size(); ++i) {
+    if (!streams[i]) continue;
     core::Stream& stream = *streams[i];
     lags[i].power_safe = lag_behind(stream, stream.durable_offset());
     for (const std::string& uplink : stream.options().uplinks) {

@@ -140,12 +140,14 @@ std::string render_status(const AgentFacts& facts,
   const auto lags = drain == nullptr ? std::vector<StreamLag>{} : measure_lag(streams, *drain, now);
   json::array stream_list;
   for (std::size_t i = 0; i < streams.size(); ++i) {
+    if (!streams[i]) continue;
     auto stream = stream_json(*streams[i], drain->stream_full(i), drain->stream_failed(i));
     stream["lag"] = lag_json(lags[i]);
     const StreamTrouble& trouble = drain->trouble(i);
     add_faults(stream, streams[i]->faults(), trouble, ledger.totals(*streams[i], trouble));
     stream_list.push_back(std::move(stream));
   }
+  for (const auto& [name, why] : ledger.away) stream_list.push_back(away_json(name, why, ledger));
   json::array lane_list;
   for (std::size_t i = 0; drain != nullptr && i < drain->lanes().size(); ++i) {
     lane_list.push_back(lane_json(drain->lanes().at(i), streams));

@@ -84,6 +84,7 @@ void Drain::admit_one(const std::string& path, const Now& now) {
     return;
   }
   const std::uint64_t spilled_end = route(*lane);
+  if (waits_for_stream(*lane)) return;
   if (const auto resumed = lane->reader->resume(spilled_end); !resumed) {
     lane->reader->set_quarantined();
     quarantine(path, resumed.error().message);
@@ -140,6 +141,7 @@ bool Drain::within_limits(const std::string& path, const LaneFileFacts& facts, c
 /// Chooses the lane's stream, and returns where the spill says it stands.
 std::uint64_t Drain::route(Lane& lane) {
   for (std::size_t i = 0; i < streams_.size(); ++i) {
+    if (streams_[i].stream == nullptr) continue;
     for (const auto& known : streams_[i].stream->lanes()) {
       if (known.identity.lane_id() != lane.id()) continue;
       lane.stream = i;
@@ -159,12 +161,36 @@ std::uint64_t Drain::route(Lane& lane) {
   return 0;
 }
 
+bool Drain::waits_for_stream(const Lane& lane) {
+  if (!lane.stream || streams_[*lane.stream].stream != nullptr) return false;
+  // No line in the log for each: that the stream is away was said.
+  ignored_[lane.path] = {"its stream is not open: see there", 0, true};
+  return true;
+}
+
+void Drain::let_go(std::size_t index) {
+  for (std::size_t i = lanes_.size(); i-- > 0;) {
+    if (lanes_.at(i).stream == index) lanes_.erase(lanes_.at(i));
+  }
+  std::erase_if(orders_, [index](const Order& order) { return order.stream == index; });
+  auto& state = streams_[index];
+  state = {nullptr, std::move(state.topics), GroupCommit(state.commit.interval_ns())};
+  scanned_ = false;
+}
+
+void Drain::take_up(std::size_t index, core::Stream& stream) {
+  streams_[index].stream = &stream;
+  std::erase_if(ignored_, [](const auto& entry) { return entry.second.stream_is_away; });
+  scanned_ = false;
+}
+
 /// Lanes that the spill knows and the queue no longer has (a reboot, or a kill between a lane's
 /// last declaration and its removal) would be repeated in each segment for ever. Only when every
 /// lane file could be read: one that comes back later must find its position.
 void Drain::forget_vanished_lanes() {
   if (!ignored_.empty()) return;
   for (auto& state : streams_) {
+    if (state.stream == nullptr) continue;
     std::vector<std::uint64_t> vanished;
     for (const auto& known : state.stream->lanes()) {
       const std::uint64_t id = known.identity.lane_id();

@@ -40,7 +40,9 @@ StepReport Drain::step(const Now& now, Look look) {
   tidy_schemas(now);
   const bool look_again = scan_again_at_ns_ != 0 && now.boottime_ns >= scan_again_at_ns_;
   if (source_.changed() || !scanned_ || look_again) admit(now);
-  for (auto& state : streams_) begin_step(state, now, everywhere);
+  for (auto& state : streams_) {
+    if (state.stream != nullptr) begin_step(state, now, everywhere);
+  }
   // Each lane once, beginning one further each step, so that none is always first when a stream
   // fills up.
   const std::size_t count = lanes_.size();
@@ -53,6 +55,7 @@ StepReport Drain::step(const Now& now, Look look) {
     if ((lane.quiet && !everywhere) || drain_lane(lane, now, report) != Took::kLaneEnded) ++index;
   }
   for (std::size_t stream = 0; stream < streams_.size(); ++stream) {
+    if (streams_[stream].stream == nullptr) continue;
     keep_stream(stream, now, everywhere && flush_waits(stream));
   }
   return report;

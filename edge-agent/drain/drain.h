@@ -29,7 +29,9 @@
 //     death as well as in the spill.
 //  6. A record that is larger than its stream's segments take harms neither its lane nor what follows:
 //     it is passed over, and counted as rejected, so that the far end knows.
-//  7. A lane is told a position is power-safe only after a sync that was planned at or behind it
+//  7. A stream that is away keeps no other from being drained. Its lanes are not attached: where each
+//     stands only the stream can say.
+//  8. A lane is told a position is power-safe only after a sync that was planned at or behind it
 //     (see GroupCommit).
 #pragma once
 
@@ -59,7 +61,7 @@ struct Now {
 };
 
 struct StreamSetup {
-  core::Stream* stream = nullptr;  // outlives the drain
+  core::Stream* stream = nullptr;  // outlives the drain, or until it is let go; null: it is away
   std::vector<std::string> topics;
   std::uint64_t sync_interval_ns = 0;
 };
@@ -128,6 +130,7 @@ struct StreamTrouble {
 struct IgnoredLane {
   std::string reason;
   std::uint64_t retry_at_ns = 0;
+  bool stream_is_away = false;
 };
 
 class Drain {
@@ -142,6 +145,10 @@ class Drain {
   /// Plans a sync of every stream that has anything unsynced, whatever the interval, and moves what
   /// stands in memory to the disk: for the clean end. Again until no order comes of it.
   void request_sync(const Now& now);
+  /// The stream goes away, and with it the lanes that feed it: their records stay in them until it is
+  /// taken up. Its orders must have come back. The other streams do not notice.
+  void let_go(std::size_t index);
+  void take_up(std::size_t index, core::Stream& stream);
   /// From now on nothing is left in a lane to gather: before the clean end.
   void stop_gathering() { may_gather_ = false; }
 
@@ -150,7 +157,8 @@ class Drain {
   [[nodiscard]] const DrainCounters& counters() const { return counters_; }
   [[nodiscard]] bool stream_full(std::size_t index) const { return streams_[index].full; }
   [[nodiscard]] bool stream_failed(std::size_t index) const {
-    return streams_[index].failed || !streams_[index].stream->faults().failure.empty();
+    const StreamState& state = streams_[index];
+    return state.failed || (state.stream != nullptr && !state.stream->faults().failure.empty());
   }
   [[nodiscard]] const StreamTrouble& trouble(std::size_t index) const {
     return streams_[index].trouble;
@@ -158,7 +166,7 @@ class Drain {
 
  private:
   struct StreamState {
-    core::Stream* stream;
+    core::Stream* stream;  // null while it is away
     std::vector<std::string> topics;
     GroupCommit commit;
     bool full = false;
@@ -183,6 +191,7 @@ class Drain {
   [[nodiscard]] bool within_limits(const std::string& path, const LaneFileFacts& facts,
                                    const Now& now);
   [[nodiscard]] std::uint64_t route(Lane& lane);
+  [[nodiscard]] bool waits_for_stream(const Lane& lane);
   void forget_vanished_lanes();
 
   // drain.cc: records go

@@ -30,6 +30,7 @@ void Drain::watch_wall_clock(const Now& now) {
   if (!clock_became_certain(now) && !stepped) return;
   clock_difference_ns_ = difference;
   for (auto& state : streams_) {
+    if (state.stream == nullptr) continue;
     if (const auto written = state.stream->append_clock(); !written) {
       stream_refused(state, written.error(), now);
     } else {
@@ -97,6 +98,7 @@ void Drain::plan_sync(std::size_t index, const Now& now, bool at_once) {
 
 void Drain::request_sync(const Now& now) {
   for (std::size_t index = 0; index < streams_.size(); ++index) {
+    if (streams_[index].stream == nullptr) continue;
     keep_place(index, true);
     plan_sync(index, now, true);
   }

@@ -210,6 +210,38 @@ TEST_F(DrainFixture, ARecordThatItsStreamCannotTakeIsRejectedAndHarmsNoOther) {
   EXPECT_TRUE(contents_of("all") == (Contents{{"p", {"1", usual, "2"}}}));
 }
 
+TEST_F(DrainFixture, AStreamThatIsLetGoKeepsItsRecordsInTheirLanesAndStopsNoOther) {
+  start({{"one", {"a"}}, {"all", {"#"}}});
+  Producer a, b;
+  open(a, "a", "p");
+  open(b, "b", "q");
+  ASSERT_EQ(put(a, "1"), Status::kOk);
+  ASSERT_EQ(put(b, "1"), Status::kOk);
+  settle();
+  drain_->let_go(0);
+  const auto options = streams_[0]->options();
+  streams_[0].reset();
+  ASSERT_EQ(put(a, "2"), Status::kOk);
+  ASSERT_EQ(put(b, "2"), Status::kOk);
+  Producer late;
+  open(late, "a", "late");
+  ASSERT_EQ(put(late, "1"), Status::kOk);
+  settle();
+  EXPECT_EQ(contents_of("one"), (Contents{{"p", {"1"}}}));
+  EXPECT_EQ(contents_of("all"), (Contents{{"q", {"1", "2"}}})) << "and nothing of its lanes";
+  EXPECT_EQ(drain_->ignored().size(), 2U);
+  auto opened = core::Stream::open(env_, options);
+  ASSERT_TRUE(opened) << opened.error().message;
+  streams_[0] = std::move(*opened);
+  drain_->take_up(0, *streams_[0]);
+  a.close();
+  settle();
+  EXPECT_TRUE(drain_->ignored().empty());
+  EXPECT_EQ(contents_of("one"), (Contents{{"p", {"1", "2"}}, {"late", {"1"}}}));
+  EXPECT_EQ(contents_of("all"), (Contents{{"q", {"1", "2"}}}));
+  EXPECT_EQ(drain_->counters().rolled_back_lanes, 0U);
+}
+
 TEST_F(DrainFixture, AFullStreamStopsItsLanesAndNoOther) {
   TestStream full{"full", {"f"}};
   full.when_full = core::WhenFull::kRejectNew;

@@ -6,6 +6,7 @@ as a metrics collector would; what reaches the consumer is judged from outside.
 
 import os
 import pathlib
+import shutil
 import sys
 import unittest
 
@@ -164,6 +165,112 @@ class DeadDisk(FaultTest):
     def test_it_answers_nothing(self):
         self.dies(lambda test: test.disk.lose_power())
         self.comes_back()
+
+
+ASIDE = """[[stream]]
+name = "aside"
+topics = ["other"]
+sync_interval = "50ms"
+max_bytes = "8MiB"
+
+"""
+
+
+class OneStreamFails(FaultTest):
+    """A fault that befalls one of two streams on a good disk: the other drains, and is delivered, as if nothing were."""
+
+    def setUp(self):
+        self.open_world()
+        config = self.world.gateway_config
+        text = config.read_text().replace('[[stream]]\nname = "telemetry"', ASIDE + '[[stream]]\nname = "telemetry"')
+        config.write_text(text.replace('streams = ["telemetry"]', 'streams = ["aside", "telemetry"]'))
+        self.aside = self.world.spill_dir / "aside"
+        self.others = 0
+
+    def named(self, name):
+        return next((stream for stream in self.agent()["streams"] if stream["name"] == name), None)
+
+    def wait_aside(self, state):
+        wait_until(lambda: (self.named("aside") or {}).get("state") == state, f"the one stream to be {state}; {self.named('aside')}", 30)
+
+    def put_aside(self, expected, seconds="10"):
+        self.others += 1
+        self.assertEqual(expected, self.put("power-safe", seconds))
+
+    def wait_others(self):
+        def count():
+            with self.inbox() as inbox:
+                return inbox.execute("SELECT count(*) FROM record WHERE topic = 'other'").fetchone()[0]
+
+        wait_until(lambda: count() == self.others, f"{self.others} records of the one stream, not {count()}", 30, 0.1)
+
+    def break_it(self):
+        self.aside.rename(self.aside.with_name("elsewhere"))
+        self.aside.write_text("no directory")
+
+    def mend_it(self):
+        self.aside.unlink()
+        self.aside.with_name("elsewhere").rename(self.aside)
+
+    def test_its_directory_is_none_any_more(self):
+        self.start()
+        producer = self.produce(8_000, rate=1_000)
+        self.put_aside(0)
+        self.wait_others()
+        journal = self.named("telemetry")["journal"]
+        self.break_it()
+        self.wait_aside("failed")
+        before = self.named("telemetry")["next_offset"]
+        self.put_aside(1, "1")
+        wait_until(lambda: self.named("telemetry")["next_offset"] > before + 500, "the other stream to drain on", 5)
+        self.assertEqual("open", self.agent()["spill"]["state"])
+        self.assertIn("aside: it is not open", self.text())
+        self.assertEqual(1, self.metric("spillway_stream_failed", stream="aside"))
+        self.assertEqual(0, self.metric("spillway_stream_failed", stream="telemetry"))
+        self.finish(producer)
+        self.wait_delivered()  # while the one stream is away
+        self.finish(self.produce(1_000, index=1))
+        self.wait_delivered()
+        self.mend_it()
+        self.wait_aside("ok")
+        self.put_aside(0)
+        self.wait_others()
+        self.assertEqual([], self.gaps())
+        self.assertEqual(journal, self.named("telemetry")["journal"])
+        self.assertEqual(1, self.metric("spillway_spill_releases_total"))
+        self.same_agent()
+
+    def test_it_does_not_open_at_the_start(self):
+        self.start()
+        self.put_aside(0)
+        self.wait_others()
+        self.assertEqual(0, self.world.agent.stop(), self.world.agent.log_tail())
+        self.break_it()
+        self.world.agent.start()
+        self.wait_aside("failed")
+        self.finish(self.produce(1_000))
+        self.wait_delivered()
+        self.mend_it()
+        self.put_aside(0)
+        self.wait_others()
+        self.assertEqual([], self.gaps())
+
+    def test_its_directory_is_removed(self):
+        self.start()
+        producer = self.produce(4_000, rate=1_000)
+        self.put_aside(0)
+        self.wait_others()
+        journal = self.named("telemetry")["journal"]
+        shutil.rmtree(self.aside)
+        wait_until(lambda: self.agent()["spill"]["releases"] == 1, "the loss to be seen")
+        self.wait_aside("ok")
+        self.assertEqual(1, self.named("aside")["faults"]["journals"]["wiped"])
+        self.put_aside(0)
+        self.finish(producer)
+        self.wait_delivered()
+        self.wait_others()
+        self.assertEqual(journal, self.named("telemetry")["journal"])
+        self.same_agent()
 
 
 class LostPage(FaultTest):

@@ -28,6 +28,9 @@ constexpr std::size_t kQueuedMessagesMax = 2;
 constexpr std::uint64_t kSilentNsMin = 2'000'000'000;
 constexpr std::uint64_t kSilentTrips = 8;
 
+/// One stream that does not open keeps the others from being sent for no longer than this.
+constexpr std::uint64_t kStreamPatienceNs = 3'000'000'000;
+
 /// By waiting: a person has to change something first.
 bool cannot_be_helped(const Error& error) {
   return error.code == ErrorCode::kInvalidArgument || error.code == ErrorCode::kPermission ||
@@ -88,12 +91,29 @@ void UplinkRunner::wait_for_agent() {
 Result<void> UplinkRunner::open_sources() {
   SPILLWAY_TRY(gateway, core::load_gateway(env_, gateway_config_.spill_dir));
   gateway_ = gateway;
+  if (waiting_since_ns_ == 0) waiting_since_ns_ = env_.boottime_ns();
   std::vector<std::unique_ptr<StreamSource>> sources;
+  std::vector<std::string> missing;
+  Result<void> failed;
   for (const std::string& stream : config_.streams) {
-    SPILLWAY_TRY(source, StreamSource::open(env_, gateway_config_.spill_dir, stream, config_.name));
-    sources.push_back(std::move(source));
+    auto source = StreamSource::open(env_, gateway_config_.spill_dir, stream, config_.name);
+    if (source) {
+      sources.push_back(std::move(*source));
+      continue;
+    }
+    const bool is_fatal =
+        cannot_be_helped(source.error()) && source.error().code != ErrorCode::kPermission;
+    if (is_fatal) return tl::unexpected(std::move(source).error());
+    missing.push_back(stream);
+    failed = tl::unexpected(std::move(source).error());
   }
+  const bool is_patient = !failed && failed.error().code != ErrorCode::kPermission &&
+                          env_.boottime_ns() - waiting_since_ns_ < kStreamPatienceNs;
+  if (!failed && (sources.empty() || is_patient)) return failed;
+  if (!failed) spdlog::warn("{}: goes on without: {}", config_.name, failed.error().message);
+  waiting_since_ns_ = 0;
   sources_ = std::move(sources);
+  missing_ = std::move(missing);
   // Beside the first stream's cursor: where the uplink may write.
   const std::string path_stem =
       gateway_config_.spill_dir + "/" + config_.streams.front() + "/cursors/" + config_.name;
@@ -102,10 +122,17 @@ Result<void> UplinkRunner::open_sources() {
   return {};
 }
 
+/// One of the streams that did not open does now.
+bool UplinkRunner::missing_one_is_back() const {
+  return std::any_of(missing_.begin(), missing_.end(), [this](const std::string& stream) {
+    return StreamSource::open(env_, gateway_config_.spill_dir, stream, config_.name).has_value();
+  });
+}
+
 /// Other files stand under the names of those that are open, or another gateway's id.
 bool UplinkRunner::spill_changed() {
   const auto moved = [](const auto& source) { return source->moved(); };
-  if (std::any_of(sources_.begin(), sources_.end(), moved)) return true;
+  if (std::any_of(sources_.begin(), sources_.end(), moved) || missing_one_is_back()) return true;
   const auto gateway = core::load_gateway(env_, gateway_config_.spill_dir);
   return gateway && gateway->id != gateway_.id;
 }

@@ -66,6 +66,7 @@ class UplinkRunner {
   using ConnectionPointer = std::shared_ptr<Connection>;
 
   void wait_for_agent();
+  [[nodiscard]] bool missing_one_is_back() const;
   [[nodiscard]] bool spill_changed();
   [[nodiscard]] core::Result<void> open_sources();
   [[nodiscard]] std::vector<StreamShare> shares() const;
@@ -107,6 +108,8 @@ class UplinkRunner {
   std::function<void()> on_stopped_;
   core::Gateway gateway_;
   std::vector<std::unique_ptr<StreamSource>> sources_;
+  std::vector<std::string> missing_;    // streams that do not open; the others go without them
+  std::uint64_t waiting_since_ns_ = 0;  // for all of them, by BOOTTIME; 0: not yet
   std::vector<UplinkLink> links_;
   std::optional<KnownTime> known_time_;  // as soon as the agent has been here
   LinkChooser chooser_;
