@@ -1,5 +1,7 @@
 #include "core/spill/memory_place.h"
 
+#include <map>
+#include <mutex>
 #include <string_view>
 
 #include "core/spill/paths.h"
@@ -10,11 +12,45 @@ namespace {
 
 constexpr std::size_t kFileBytesMax = 8192;
 
-/// The file's one line; empty if there is none, or no whole one.
+/// The file's one line; empty if there is no whole one.
+Result<std::string> read_line(env::Env& env, const std::string& path) {
+  SPILLWAY_TRY(bytes, env::read_file(env, path, kFileBytesMax));
+  if (bytes.empty() || bytes.back() != std::byte{'\n'}) return std::string();
+  return std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size() - 1);
+}
+
+/// The same; empty if it cannot be read.
 std::string line_of(env::Env& env, const std::string& path) {
-  const auto bytes = env::read_file(env, path, kFileBytesMax);
-  if (!bytes || bytes->empty() || bytes->back() != std::byte{'\n'}) return "";
-  return {reinterpret_cast<const char*>(bytes->data()), bytes->size() - 1};
+  return read_line(env, path).value_or("");
+}
+
+/// What this process has read in `memory` files, for the time when the disk answers nothing. A hint:
+/// `home`, in memory, says whether it is so.
+class KnownPlaces {
+ public:
+  void note(const std::string& directory, const std::string& memory) {
+    const std::lock_guard lock(mutex_);
+    if (memory.empty()) {
+      places_.erase(directory);
+    } else if (places_.size() < kPlacesMax || places_.contains(directory)) {
+      places_[directory] = memory;
+    }
+  }
+  std::string find(const std::string& directory) {
+    const std::lock_guard lock(mutex_);
+    const auto found = places_.find(directory);
+    return found == places_.end() ? "" : found->second;
+  }
+
+ private:
+  static constexpr std::size_t kPlacesMax = 1024;  // streams of one process
+  std::mutex mutex_;
+  std::map<std::string, std::string> places_;
+};
+
+KnownPlaces& known_places() {
+  static KnownPlaces places;
+  return places;
 }
 
 Result<void> store_line(env::Env& env, const std::string& path, const std::string& line) {
@@ -39,7 +75,10 @@ Result<void> remove_files(env::Env& env, const std::string& directory) {
 }  // namespace
 
 std::string find_memory(env::Env& env, const std::string& directory) {
-  std::string memory = line_of(env, join(directory, kMemoryName));
+  const auto line = read_line(env, join(directory, kMemoryName));
+  const bool answers = line || line.error().code != ErrorCode::kIo;
+  if (answers) known_places().note(directory, line.value_or(""));
+  std::string memory = answers ? line.value_or("") : known_places().find(directory);
   return !memory.empty() && is_memory_of(env, directory, memory) ? memory : "";
 }
 

@@ -13,7 +13,8 @@
 
 namespace spillway::core {
 
-/// Empty if the stream has none.
+/// Empty if the stream has none. A disk that answers nothing (kIo) is asked in vain: then it is the one
+/// that this process has found before.
 [[nodiscard]] std::string find_memory(env::Env& env, const std::string& directory);
 
 /// What stands in `memory` is the stream's, and of this boot.

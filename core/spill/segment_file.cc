@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cinttypes>
 #include <cstdio>
+#include <cstring>
 #include <limits>
 #include <tuple>
 
@@ -106,6 +107,20 @@ Result<void> drop_copies(env::Env& env, std::vector<SegmentInfo>& segments) {
   return {};
 }
 
+/// The disk answers nothing, and what the stream holds stands in memory: the control page, which stands
+/// there, too, says where it begins.
+bool memory_holds_all(env::Env& env, const std::string& memory,
+                      const std::vector<SegmentInfo>& segments, const Error& of_disk) {
+  if (of_disk.code != ErrorCode::kIo || memory.empty() || segments.empty()) return false;
+  const auto bytes = env::read_file(env, join(memory, kControlName), kPageBytes);
+  format::StreamControl page;
+  if (!bytes || bytes->size() < sizeof(page)) return false;
+  std::memcpy(&page, bytes->data(), sizeof(page));
+  return page.magic() == kControlMagic && page.version() == kFormatVersion &&
+         uuid_of(*page.boot_id()) == env.boot_id() &&
+         page.oldest_offset() >= segments.front().base_offset;
+}
+
 Result<std::vector<SegmentInfo>> name_segments(env::Env& env, const std::string& directory,
                                                Sizes sizes) {
   std::vector<SegmentInfo> segments;
@@ -117,7 +132,9 @@ Result<std::vector<SegmentInfo>> name_segments(env::Env& env, const std::string&
       return tl::unexpected(std::move(listed).error());
     }
   }
-  SPILLWAY_CHECKED(add_all(segments, env, directory, false, sizes));
+  const auto on_disk = add_all(segments, env, directory, false, sizes);
+  if (!on_disk && !memory_holds_all(env, memory, segments, on_disk.error()))
+    return tl::unexpected(on_disk.error());
   const auto is_before = [](const SegmentInfo& a, const SegmentInfo& b) {
     return std::tie(a.sequence, a.base_offset, a.in_memory) <
            std::tie(b.sequence, b.base_offset, b.in_memory);

@@ -45,7 +45,8 @@ inline constexpr std::uint64_t kSegmentNumberEnd = 1ULL << 62;
 
 /// All segments of a stream, in its directory and in the one in memory that belongs to it
 /// (find_memory), by ascending sequence. While one moves it may stand in both: the disk's counts.
-/// kNewerVersion if one of them is of a newer format.
+/// kNewerVersion if one of them is of a newer format. Where the disk answers nothing, those in memory are
+/// the list if all that the stream holds is in them, else kIo.
 [[nodiscard]] Result<std::vector<SegmentInfo>> list_segments(env::Env& env,
                                                              const std::string& directory);
 

@@ -129,6 +129,7 @@ class StreamImpl final : public Stream {
   void start_age(const FoundStream& found);
   void renew_clock(const format::ClockReading& told);
   void publish_all();
+  Result<void> check_control_on_disk() const;
 
   // stream_append.cc
   [[nodiscard]] static format::BlockHeader header_of(format::BlockKind kind,

@@ -277,13 +277,26 @@ Result<void> StreamImpl::check_ground() const {
   if (got < sizeof(header) || header.salt() != info.header.salt()) {
     return gone(info.path, "is another one");
   }
-  SPILLWAY_TRY(control, env_.open(path_of(kControlName), env::OpenMode::kRead));
-  SPILLWAY_TRY(control_bytes, control->size());
-  if (control_bytes < kPageBytes) return gone(path_of(kControlName), "was cut off");
-  if (control_->lost() || (disk_control_ && disk_control_->lost()))
-    return gone(path_of(kControlName), "cannot be read");
+  if (control_->lost()) return gone(path_of(kControlName), "cannot be read");
+  const auto disk = check_control_on_disk();
+  // A disk that answers nothing is asked for nothing while the records have their place in memory.
+  const bool is_spared =
+      place() != PlaceInForce::kDisk && !disk && disk.error().code == ErrorCode::kIo;
+  if (!disk && !is_spared) return disk;
   if (page_->lost()) return gone(options_.journal_page_path, "was cut off");
   return {};
+}
+
+Result<void> StreamImpl::check_control_on_disk() const {
+  const std::string path = path_of(kControlName);
+  SPILLWAY_TRY(control, env_.open(path, env::OpenMode::kRead));
+  SPILLWAY_TRY(bytes, control->size());
+  if (bytes < kPageBytes) {
+    return fail(ErrorCode::kNotFound,
+                what() + "its files are no longer those that it writes (" + path + " was cut off)");
+  }
+  if (!disk_control_ || !disk_control_->lost()) return {};
+  return fail(ErrorCode::kIo, what() + path + " cannot be read");
 }
 
 Result<void> StreamImpl::close() {

@@ -276,8 +276,11 @@ Result<void> StreamImpl::ask_power_safe() {
 }
 
 Result<std::optional<CursorPosition>> StreamImpl::newest_cursor(const std::string& uplink) {
-  SPILLWAY_TRY(on_disk, cursor_at(join(path_of(kCursorsName), uplink)));
+  auto of_disk = cursor_at(join(path_of(kCursorsName), uplink));
   SPILLWAY_TRY(in_memory, cursor_at(join(path_of(kCursorsName, true), uplink)));
+  // Where the disk answers nothing, the one in memory is at worst behind.
+  if (!of_disk && (of_disk.error().code != ErrorCode::kIo || !in_memory)) return of_disk;
+  const auto on_disk = of_disk.value_or(std::nullopt);
   if (!on_disk || !in_memory) return on_disk ? on_disk : in_memory;
   const auto key = [](const CursorPosition& at) {
     return std::tie(at.journal_sequence, at.next_offset);

@@ -70,6 +70,7 @@ class Agent {
   void release_stream(std::size_t index, const core::Error& why);
   void try_stream(std::size_t index);
   void check_spill(std::uint64_t now_ns);
+  [[nodiscard]] bool stands_in_memory() const;
   [[nodiscard]] core::Result<void> check_stream(std::size_t index, std::uint64_t now_ns);
   [[nodiscard]] bool drains() const { return drain_ != nullptr; }
 

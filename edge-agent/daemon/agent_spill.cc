@@ -220,12 +220,20 @@ void Agent::check_spill(std::uint64_t now_ns) {
       faults.emplace_back(i, std::move(checked).error());
     }
   }
-  const bool is_of_the_disk = faults.size() == open || (!faults.empty() && !probe_disk());
+  const bool is_of_the_disk =
+      faults.size() == open || (!faults.empty() && !stands_in_memory() && !probe_disk());
   if (is_of_the_disk) return release_spill(faults.front().second);
   for (const auto& [index, why] : faults) release_stream(index, why);
   for (std::size_t i = 0; i < streams_.size(); ++i) {
     if (!streams_[i]) try_stream(i);
   }
+}
+
+/// A stream with records in memory: they can be delivered whatever the disk does, while it is open.
+bool Agent::stands_in_memory() const {
+  return std::any_of(streams_.begin(), streams_.end(), [](const auto& stream) {
+    return stream && stream->place() != core::PlaceInForce::kDisk;
+  });
 }
 
 core::Result<void> Agent::check_stream(std::size_t index, std::uint64_t now_ns) {
@@ -236,6 +244,9 @@ core::Result<void> Agent::check_stream(std::size_t index, std::uint64_t now_ns) 
     failing_since_ns_.erase(name);
     return {};
   }
+  // It cannot be opened again on a disk that fails, but what is in memory can be delivered, which makes
+  // room there.
+  if (stream.place() != core::PlaceInForce::kDisk && stream.faults().failure.empty()) return {};
   const std::uint64_t since = failing_since_ns_.try_emplace(name, now_ns).first->second;
   if (now_ns - since < kFailingNsMax) return {};
   const auto& failure = stream.faults().failure;

@@ -185,6 +185,42 @@ class MemoryFirst(unittest.TestCase):
         self.world.link.start()
         self.judge_all_delivered()
 
+    def test_a_card_that_fails_every_call_does_not_stop_the_delivery(self):
+        self.world.link.start()
+        self.start_gateway()
+        self.start_producers(1_000)
+        self.wait_for_place("memory")
+        wait_until(lambda: self.world.acknowledged() > 500, "the first acknowledgements")
+        wait_until(lambda: not self.on_disk(), "the flash without segments")
+        memory = self.world.places()[1]
+
+        def acknowledged():
+            return World._cursor_in(memory)[1]
+
+        def goes_on(records):
+            first, newest = acknowledged(), self.segments(memory)[-1].name
+            wait_until(lambda: acknowledged() > first + records, f"{records} more from {first}; {self.stream()}\n"
+                       f"{self.world.agent.log_tail()}\n{self.world.uplink.log_tail()}", 30)  # fmt: skip
+            return newest
+
+        self.disk.lose_power()
+        newest = goes_on(4_000)  # more than memory_bytes
+        self.assertGreater(self.segments(memory)[-1].name, newest, "segments came and went meanwhile")
+        self.assertLessEqual(self.stream()["memory_bytes"], MEMORY_BYTES)
+        self.world.link.kill()
+        wait_until(lambda: self.world.backlog_of(memory) > 200, "a backlog")
+        self.world.link.start()  # a new session, on the dead card
+        goes_on(2_000)
+        status = self.world.status()["agent"]
+        self.assertEqual(("open", 0), (status["spill"]["state"], status["spill"]["releases"]))
+        self.disk.unmount(lazily=True)
+        wait_until(lambda: not self.disk.in_use(), "agent and uplink to let go of the card", 30)
+        self.disk.check()
+        self.disk.mount()
+        wait_until(lambda: self.world.status()["agent"]["spill"]["state"] == "open", "the spill", 30)
+        goes_on(1_000)
+        self.judge_all_delivered()
+
     def test_an_agent_killed_in_mid_move_leaves_nothing_out(self):
         self.start_gateway()
         # What is under way to the far end is less than half of memory_bytes: only then is there a way back.

@@ -68,9 +68,16 @@ Result<void> StreamSource::open_cursor() {
   return {};
 }
 
+/// A disk that answers nothing says nothing of that, either.
+bool StreamSource::is_another(const std::string& path,
+                              const std::optional<core::env::FileIdentity>& known) const {
+  const auto found = core::env::identify(path);
+  return found != known && (found || env_.exists(path).has_value());
+}
+
 bool StreamSource::moved() const {
-  if (core::env::identify(control_path()) != control_file_) return true;
-  return cursor_ != nullptr && core::env::identify(cursor_path()) != cursor_file_;
+  if (is_another(control_path(), control_file_)) return true;
+  return cursor_ != nullptr && is_another(cursor_path(), cursor_file_);
 }
 
 Result<std::vector<core::JournalRange>> StreamSource::journals() { return reader_->journals(); }

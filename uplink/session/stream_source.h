@@ -73,6 +73,8 @@ class StreamSource final : public BlockSource {
   [[nodiscard]] core::Result<void> open_cursor();
   [[nodiscard]] core::Result<void> adopt(const std::optional<core::CursorPosition>& found);
   [[nodiscard]] core::Result<void> write_cursor();
+  [[nodiscard]] bool is_another(const std::string& path,
+                                const std::optional<core::env::FileIdentity>& known) const;
   [[nodiscard]] std::string cursor_path() const { return directory_ + "/cursors/" + uplink_; }
   [[nodiscard]] std::string control_path() const { return directory_ + "/control"; }
 
