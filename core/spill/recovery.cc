@@ -4,6 +4,7 @@
 #include <array>
 #include <cstring>
 #include <iterator>
+#include <set>
 
 #include "core/spill/anchor.h"
 #include "core/spill/paths.h"
@@ -13,6 +14,8 @@
 namespace spillway::core {
 
 namespace {
+
+constexpr int kAsideTriesMax = 8;
 
 /// True if nothing was ever written where a block would stand.
 Result<bool> is_blank_at(env::Env& env, const SegmentInfo& info, std::uint64_t position) {
@@ -96,6 +99,71 @@ Result<void> drop_newest(env::Env& env, const std::string& directory, FoundStrea
   }
   SPILLWAY_CHECKED(env.sync_directory(directory));
   found.segments.pop_back();
+  return {};
+}
+
+/// Out of the way of those that count: under this name nothing else could stand.
+Result<void> set_aside(env::Env& env, const std::string& path, const std::string& why,
+                       FoundStream& found) {
+  std::string target = path + kDamagedSuffix;
+  for (int tries = 0; tries < kAsideTriesMax; ++tries) {
+    SPILLWAY_TRY(taken, env.exists(target));
+    if (!taken) break;
+    target += kDamagedSuffix;
+  }
+  found.damage = path + ": " + why;
+  SPILLWAY_CHECKED(env.rename(path, target));
+  return env.sync_directory(folder_of(path));
+}
+
+/// Directories, sockets and the like under the names of segments.
+Result<void> set_no_files_aside(env::Env& env, const std::string& directory, FoundStream& found) {
+  SPILLWAY_TRY(names, env.list(directory));
+  SPILLWAY_TRY(sized, env.list_sizes(directory));
+  std::set<std::string> files;
+  for (const auto& file : sized) files.insert(file.name);
+  for (const std::string& name : names) {
+    SegmentInfo info;
+    if (files.contains(name) || !parse_segment_file_name(name, info.sequence, info.base_offset)) {
+      continue;
+    }
+    SPILLWAY_CHECKED(set_aside(env, join(directory, name), "it is no file", found));
+  }
+  return {};
+}
+
+/// True if a segment of this name may have been written behind `before` (null: none is known).
+bool could_follow(const SegmentInfo* before, const SegmentInfo& info) {
+  constexpr std::uint64_t kReachedByNone = kSegmentNumberEnd / 2;
+  constexpr std::uint64_t kSegmentBytesLimit = 1ULL << 32;
+  constexpr std::uint64_t kStepsMax = 1 << 20;  // numbers are given one by one; files may be lost
+  constexpr std::uint64_t kRecordsPerBlockMax = kDecodedBytesMax / frame_bytes(1);
+  if (info.sequence >= kReachedByNone || info.base_offset >= kReachedByNone) return false;
+  if (before == nullptr || info.base_offset <= before->base_offset) return true;
+  const std::uint64_t steps = info.sequence - before->sequence;
+  const std::uint64_t bytes = std::min(std::max(before->bytes, info.bytes), kSegmentBytesLimit);
+  const std::uint64_t records = bytes / kBlockHeaderBytes * kRecordsPerBlockMax;
+  return steps <= kStepsMax && info.base_offset - before->base_offset <= steps * records;
+}
+
+/// An unreadable file whose name no writer of this stream can have given it: neither offsets nor numbers
+/// go up to it.
+Result<void> set_strangers_aside(env::Env& env, FoundStream& found) {
+  auto& segments = found.segments;
+  // The listing has inspected the newest readable one, and all behind it.
+  const auto known = std::find_if(segments.rbegin(), segments.rend(),
+                                  [](const SegmentInfo& info) { return info.readable; });
+  const SegmentInfo* before = known == segments.rend() ? nullptr : &*known;
+  const auto behind = before == nullptr ? segments.begin() : known.base();
+  for (auto info = behind; info != segments.end(); ++info) {
+    if (could_follow(before, *info)) continue;
+    SPILLWAY_CHECKED(
+        set_aside(env, info->path, info->problem + ", and its name is none of this stream", found));
+  }
+  segments.erase(
+      std::remove_if(behind, segments.end(),
+                     [before](const SegmentInfo& info) { return !could_follow(before, info); }),
+      segments.end());
   return {};
 }
 
@@ -199,8 +267,10 @@ Result<bool> scan_segment(env::Env& env, FoundStream& found, std::size_t index) 
 Result<FoundStream> search(env::Env& env, const std::string& directory, const JournalFile& page,
                            GapTable& gaps, CrashGuard& guard) {
   FoundStream found;
+  SPILLWAY_CHECKED(set_no_files_aside(env, directory, found));
   SPILLWAY_TRY(segments, list_segment_names(env, directory, Sizes::kWanted));
   found.segments = std::move(segments);
+  SPILLWAY_CHECKED(set_strangers_aside(env, found));
   if (!found.segments.empty()) found.next_sequence = found.segments.back().sequence + 1;
   SPILLWAY_TRY(anchor, load_anchor(env, directory));
   found.anchor = anchor;
@@ -225,7 +295,8 @@ Result<FoundStream> search(env::Env& env, const std::string& directory, const Jo
 Result<void> refuse_newer_segments(env::Env& env, const StreamOptions& options) {
   SPILLWAY_TRY(there, env.exists(options.directory));
   if (!there) return {};
-  SPILLWAY_CHECKED(list_segment_names(env, options.directory));
+  // With sizes: what is no file is not opened.
+  SPILLWAY_CHECKED(list_segment_names(env, options.directory, Sizes::kWanted));
   SPILLWAY_CHECKED(load_anchor(env, options.directory));
   return {};
 }

@@ -32,7 +32,11 @@ Result<bool> inspect(env::Env& env, SegmentInfo& info) {
   if (!file) return tl::unexpected(std::move(file).error());
   SPILLWAY_TRY(bytes, (*file)->size());
   info.bytes = bytes;
-  SPILLWAY_TRY(got, (*file)->read(0, writable_bytes_of(info.header)));
+  const auto read = (*file)->read(0, writable_bytes_of(info.header));
+  // A directory: the agent sets it aside when it starts.
+  if (!read && read.error().code == ErrorCode::kInvalidArgument) return false;
+  if (!read) return tl::unexpected(read.error());
+  const std::size_t got = *read;
   const auto header = bytes_of(info.header);
   info.never_begun =
       std::all_of(header.begin(), header.end(), [](std::byte b) { return b == std::byte{0}; });

@@ -2,6 +2,7 @@
 // has, whole cursors of another spill. A stream starts, loses nothing, goes on.
 #include <functional>
 
+#include "core/spill/segment_file.h"
 #include "spill_helpers.h"
 #include "spillway/core/cursor.h"
 #include "spillway/core/env/sim_env.h"
@@ -108,6 +109,63 @@ TEST(StrangeSpillTest, AFileWithNumbersThatNoSegmentHasIsNone) {
         if (::testing::Test::HasFailure()) return;
       }
     }
+  }
+}
+
+/// What a damaged header may have been the header of is not known; its name is believed, within reason.
+TEST(StrangeSpillTest, AnUnreadableNewestFileMovesTheOffsetsOnlyAsFarAsASegmentCould) {
+  constexpr std::uint64_t kTop = std::uint64_t{1} << 62;
+  const auto strange_names = [](std::uint64_t sequence) {
+    return std::vector<std::string>{
+        segment_file_name(sequence + 1, kTop - 1), segment_file_name(sequence + 1, 1ULL << 60),
+        segment_file_name(sequence + 1, 1ULL << 40), segment_file_name(kTop - 1, 100'000),
+        segment_file_name(1ULL << 40, 1ULL << 50)};
+  };
+  for (const bool power_cut : {false, true}) {
+    for (std::size_t i = 0; i < strange_names(0).size(); ++i) {
+      StrangeSpill spill;
+      spill.open();
+      spill.put(60);
+      spill.restart(power_cut);
+      const std::uint64_t newest =
+          value_of(list_segment_names(spill.env_, spill.options_.directory)).back().sequence;
+      const std::string name = strange_names(newest)[i];
+      spill.leave_file(name, 64 << 10, std::byte{0xA5});
+      spill.open();
+      EXPECT_NE(spill.stream_->recovery().set_aside.find(name), std::string::npos);
+      EXPECT_TRUE(value_of(spill.env_.exists(spill.path_of(name + ".damaged")))) << name;
+      spill.put(20);
+      spill.restart(power_cut);
+      spill.open();
+      spill.put(5);
+      spill.expect_whole(85);
+    }
+  }
+}
+
+/// In this boot everything that was written is there, so a file that cannot be read is one that has held records.
+/// After a power cut it may stand behind a hole: nothing in it was power-safe then.
+TEST(StrangeSpillTest, AnUnreadableNewestFileOfAPlausibleNameIsOneExactGapOrWasNeverPowerSafe) {
+  for (const bool power_cut : {false, true}) {
+    StrangeSpill spill;
+    spill.open();
+    spill.put(60);
+    spill.restart(power_cut);
+    const std::uint64_t newest =
+        value_of(list_segment_names(spill.env_, spill.options_.directory)).back().sequence;
+    spill.leave_file(segment_file_name(newest + 1, 75), 64 << 10, std::byte{0xA5});
+    spill.open();
+    EXPECT_EQ(spill.stream_->next_offset(), power_cut ? 60U : 75U);
+    spill.put(5);
+    if (power_cut) {
+      spill.expect_whole(65);
+      continue;
+    }
+    const auto back = testing::read_all(spill.env_, spill.options_.directory);
+    EXPECT_EQ(back.records.size(), 65U);
+    ASSERT_EQ(back.gaps.size(), 1U);
+    EXPECT_EQ(back.gaps[0].first_offset, 60U);
+    EXPECT_EQ(back.gaps[0].next_offset, 75U);
   }
 }
 

@@ -204,6 +204,26 @@ TEST_F(StreamTest, TheSmallestConfigurableSegmentTakesARecordOfTheUsualSizeBesid
   }
 }
 
+TEST_F(StreamTest, WhatIsNoFileUnderASegmentsNameIsSetAside) {
+  open();
+  value_of(append_records(*stream_, 1, {"before"}));
+  stream_.reset();
+  const std::string next = options_.directory + "/0000000001-00000000000000000001.spill";
+  const std::string far = options_.directory + "/0000000900-00000000000000000900.spill";
+  for (int round = 0; round < 2; ++round) {  // what was set aside before is in nobody's way
+    std::filesystem::create_directories(next + "/in it");
+    ASSERT_EQ(::mkfifo(far.c_str(), 0600), 0);
+    open();
+    EXPECT_NE(stream_->recovery().set_aside.find("it is no file"), std::string::npos);
+    value_of(append_records(*stream_, 1, {"after"}));
+    EXPECT_EQ(read_all(env_, options_.directory).records.size(),
+              2U + static_cast<std::size_t>(round));
+    stream_.reset();
+  }
+  EXPECT_TRUE(std::filesystem::exists(next + ".damaged/in it"));
+  EXPECT_TRUE(std::filesystem::exists(far + ".damaged"));
+}
+
 TEST_F(StreamTest, ASecondWriterIsRefusedByName) {
   open();
   const auto second = Stream::open(env_, options_);
