@@ -63,13 +63,14 @@ core::Result<std::unique_ptr<Agent>> Agent::open(core::env::Env& env, const core
   return agent;
 }
 
-core::Result<void> Agent::run(const std::atomic<bool>& stop) {
+core::Result<void> Agent::run(const std::atomic<bool>& stop, std::atomic<bool>& reload) {
   last_data_ns_ = env_.boottime_ns();
   if (drains()) static_cast<void>(step());
   write_status();
   notifier_.ready();
   auto look = Look::kEverywhere;
   while (!stop.load(std::memory_order_relaxed)) {
+    if (reload.exchange(false, std::memory_order_relaxed)) this->reload();
     watch_spill(env_.boottime_ns());
     if (!drains()) {
       nap(kWaitNapNs);

@@ -50,8 +50,9 @@ class Agent {
   Agent(const Agent&) = delete;
   Agent& operator=(const Agent&) = delete;
 
-  /// Runs until `stop` is true, then drains once more, syncs and closes.
-  [[nodiscard]] core::Result<void> run(const std::atomic<bool>& stop);
+  /// Runs until `stop` is true, then drains once more, syncs and closes. Takes back `reload` and reads
+  /// the configuration anew; a broken one is named in the log, and nothing changes.
+  [[nodiscard]] core::Result<void> run(const std::atomic<bool>& stop, std::atomic<bool>& reload);
 
  private:
   Agent(core::env::Env& env, const core::Config& config);
@@ -72,6 +73,8 @@ class Agent {
   void check_spill(std::uint64_t now_ns);
   [[nodiscard]] bool stands_in_memory() const;
   [[nodiscard]] core::Result<void> check_stream(std::size_t index, std::uint64_t now_ns);
+  void reload();
+  void take_over(std::size_t index, const core::Config& next);
   [[nodiscard]] bool drains() const { return drain_ != nullptr; }
 
   // agent.cc

@@ -11,6 +11,7 @@
 namespace {
 
 std::atomic<bool> stop_wanted{false};
+std::atomic<bool> reload_wanted{false};
 static_assert(std::atomic<bool>::is_always_lock_free, "set from a signal handler");
 
 void handle_signals() {
@@ -19,10 +20,10 @@ void handle_signals() {
   action.sa_handler = [](int) { stop_wanted.store(true, std::memory_order_relaxed); };
   ::sigaction(SIGTERM, &action, nullptr);
   ::sigaction(SIGINT, &action, nullptr);
+  action.sa_handler = [](int) { reload_wanted.store(true, std::memory_order_relaxed); };
+  ::sigaction(SIGHUP, &action, nullptr);
   action.sa_handler = SIG_IGN;
   ::sigaction(SIGPIPE, &action, nullptr);
-  // The configuration is read at start only: a restart takes milliseconds and loses nothing.
-  ::sigaction(SIGHUP, &action, nullptr);
 }
 
 int run_agent(const std::string& config_path) {
@@ -38,7 +39,7 @@ int run_agent(const std::string& config_path) {
     std::cerr << "spillway-agent: " << agent.error().message << '\n';
     return spillway::agent::start_exit_code(agent.error());
   }
-  if (const auto ended = (*agent)->run(stop_wanted); !ended) {
+  if (const auto ended = (*agent)->run(stop_wanted, reload_wanted); !ended) {
     spdlog::error("{}", ended.error().message);
     return 3;
   }
@@ -49,7 +50,9 @@ int run_agent(const std::string& config_path) {
 
 int main(int argc, char** argv) {
   CLI::App app{
-      "Drains the queue into the spill. Ends at SIGTERM or SIGINT, when everything is synced.",
+      "Drains the queue into the spill. Ends at SIGTERM or SIGINT, when everything is synced. "
+      "Reads its "
+      "configuration anew at SIGHUP.",
       "spillway-agent"};
   std::string config_path;
   bool verbose = false;

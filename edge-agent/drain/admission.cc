@@ -3,6 +3,7 @@
 #include <set>
 
 #include "edge-agent/drain/drain.h"
+#include "spillway/core/assert.h"
 #include "spillway/core/step.h"
 #include "spillway/core/topic.h"
 
@@ -182,6 +183,12 @@ void Drain::take_up(std::size_t index, core::Stream& stream) {
   streams_[index].stream = &stream;
   std::erase_if(ignored_, [](const auto& entry) { return entry.second.stream_is_away; });
   scanned_ = false;
+}
+
+void Drain::configure(std::size_t index, std::vector<std::string> topics,
+                      std::uint64_t sync_interval_ns) {
+  SPILLWAY_ASSERT(streams_[index].stream == nullptr);
+  streams_[index] = {nullptr, std::move(topics), GroupCommit(sync_interval_ns)};
 }
 
 /// Lanes that the spill knows and the queue no longer has (a reboot, or a kill between a lane's

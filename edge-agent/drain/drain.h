@@ -149,6 +149,9 @@ class Drain {
   /// taken up. Its orders must have come back. The other streams do not notice.
   void let_go(std::size_t index);
   void take_up(std::size_t index, core::Stream& stream);
+  /// Of a stream that is away: what it is to take, and how often it is synced, from now on.
+  void configure(std::size_t index, std::vector<std::string> topics,
+                 std::uint64_t sync_interval_ns);
   /// From now on nothing is left in a lane to gather: before the clean end.
   void stop_gathering() { may_gather_ = false; }
 
