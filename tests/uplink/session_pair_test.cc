@@ -243,6 +243,20 @@ TEST(SessionPair, TwoJournalsOfOneBacklogGoInOneSession) {
   expect_exactly(inbox.of(kGateway, spill.newest_journal(), "one"), "one", 40, 80);
 }
 
+TEST(SessionPair, AnAckOfAnOlderJournalLeavesTheNewerOnesMessagesOnTheirWay) {
+  FakeSpill spill("one");
+  spill.append(40);
+  spill.new_journal_at(40);
+  for (int i = 0; i < 100; ++i) spill.append(200);
+  MemoryInbox inbox;
+  BlockSource* sources[] = {&spill};
+  SessionPair pair(options(), sources, inbox);
+  pair.hold_commits(1000);  // all are on their way before the first is acknowledged
+  ASSERT_TRUE(pair.run()) << pair.error();
+  EXPECT_EQ(spill.cursor()->next_offset, 20'040U);
+  EXPECT_EQ(pair.uplink().in_flight_bytes(), 0U);
+}
+
 TEST(SessionPair, AJournalThatBeginsDuringASessionStartsANewOneAtOnce) {
   FakeSpill spill("one");
   spill.append(40);

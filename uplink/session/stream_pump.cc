@@ -266,6 +266,14 @@ Result<void> StreamPump::acknowledge(const ShortAck& ack) {
                                         " that Hello did not name");
 }
 
+/// A message of a later journal may be on its way behind the one that is acknowledged.
+bool StreamPump::is_covered(const Sent& sent, const core::JournalRange& range,
+                            std::uint64_t next_offset) const {
+  if (sent.journal == range.journal) return sent.next_offset <= next_offset;
+  const core::JournalRange* other = find(sent.journal);
+  return other == nullptr || other->sequence < range.sequence;
+}
+
 Result<void> StreamPump::acknowledge(const Ack& ack) {
   const core::JournalRange* range = find(ack.journal);
   if (range == nullptr) {
@@ -288,8 +296,7 @@ Result<void> StreamPump::acknowledge(const Ack& ack) {
                                           " but only " + std::to_string(limit) + " was sent");
   }
   if (ack.dead != 0 || !ack.verdicts.empty()) SPILLWAY_CHECKED(source_.refuse(ack));
-  while (!in_flight_.empty() && (in_flight_.front().journal != ack.journal ||
-                                 in_flight_.front().next_offset <= ack.next_offset)) {
+  while (!in_flight_.empty() && is_covered(in_flight_.front(), *range, ack.next_offset)) {
     in_flight_bytes_ -= in_flight_.front().bytes;
     in_flight_.pop_front();
   }

@@ -80,6 +80,8 @@ class StreamPump {
   [[nodiscard]] std::optional<Bytes> flush_gap();
   [[nodiscard]] const core::JournalRange* find(const core::Uuid& journal) const;
   [[nodiscard]] std::uint64_t end_of(std::size_t range) const;
+  [[nodiscard]] bool is_covered(const Sent& sent, const core::JournalRange& range,
+                                std::uint64_t next_offset) const;
   void note_sent(const core::Uuid& journal, std::uint64_t next_offset, std::uint64_t bytes);
 
   std::uint16_t index_;
