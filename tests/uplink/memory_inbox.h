@@ -33,6 +33,8 @@ class MemoryInbox final : public consumer::Inbox {
 
   void fail_next(int commits) { failures_ = commits; }
   [[nodiscard]] const std::map<Key, Contents>& all() const { return contents_; }
+  /// As from a backup.
+  void restore(std::map<Key, Contents> contents) { contents_ = std::move(contents); }
   [[nodiscard]] const Contents& of(const core::Uuid& gateway, const core::Uuid& journal,
                                    const std::string& stream) {
     return contents_[{gateway, journal, stream}];
