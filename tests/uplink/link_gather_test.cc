@@ -23,7 +23,7 @@ class LinkGatherTest : public ::testing::Test {
   /// Data blocks in the message that goes at this time; 0: none goes.
   std::size_t blocks_at(std::uint64_t now_ns) {
     pump_.tell_time(now_ns);
-    const auto message = value_of(pump_.pull());
+    const auto message = value_of(pump_.pull(kMessageBytesTarget));
     if (!message) return 0;
     std::size_t blocks = 0;
     const auto decoded = decode(*message);
