@@ -14,6 +14,8 @@ using std::chrono::nanoseconds;
 constexpr std::uint64_t kNsPerMs = 1'000'000;
 /// Large enough for whole TLS records, and a client masks in it.
 constexpr std::size_t kWriteBufferBytes = 64U * 1024;
+/// An idle connection's buffer for reading is no larger.
+constexpr std::size_t kIdleBufferBytes = 16U * 1024;
 
 std::string seconds_text(std::uint64_t ns) {
   return std::to_string((ns + 500 * kNsPerMs) / (1000 * kNsPerMs)) + " s";
@@ -177,6 +179,8 @@ void WebSocketConnection<Stream>::take_message() {
   const auto* begin = static_cast<const std::byte*>(data.data());
   Bytes message(begin, begin + data.size());
   buffer_.consume(buffer_.size());
+  // A thousand idle connections must not each hold what their largest message took.
+  if (buffer_.capacity() > kIdleBufferBytes) buffer_.shrink_to_fit();
   received_at_message_ = 0;
   if (!std::exchange(proved_, true)) proved();
   // What comes after our own close is read (the closing handshake needs it) but no longer told.

@@ -49,7 +49,10 @@ std::vector<InboxQueue::Order> InboxQueue::take_orders(std::size_t bytes_max,
   std::vector<Order> taken;
   std::size_t bytes = 0;
   std::size_t records = 0;
-  while (!turns_.empty() && bytes < bytes_max && records < records_max) {
+  // Whoever comes next waits for this transaction: shorter ones, where others are likely to come.
+  const std::size_t share =
+      lines_.size() > 1 ? std::max<std::size_t>(1, records_max / 4) : records_max;
+  while (!turns_.empty() && bytes < bytes_max && records < share) {
     const auto turn = turns_.begin();
     const core::Uuid gateway = turn->second;
     Line& line = lines_[gateway];

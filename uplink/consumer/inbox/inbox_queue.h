@@ -45,7 +45,7 @@ class InboxQueue {
   [[nodiscard]] bool empty() const { return questions_.empty() && turns_.empty(); }
   /// Those that can be answered now, in the order they came.
   [[nodiscard]] std::vector<Question> take_questions();
-  /// In the gateways' turn, until one of the two is reached; at least one if there is any.
+  /// In their turn up to a limit, a quarter of `records_max` if several wait; at least one if any.
   [[nodiscard]] std::vector<Order> take_orders(std::size_t bytes_max, std::size_t records_max);
 
   /// What it holds in memory until it is committed.
