@@ -162,7 +162,8 @@ Result<Appended> StreamImpl::append(const FrameRun& run) {
     return fail(ErrorCode::kInvalidArgument,
                 what() + "a run from a lane that was not declared: declare it first");
   }
-  if (reserve_is_used_) SPILLWAY_CHECKED(leave_reserve());
+  // What was freed meanwhile may have left the reserve already: the head is owed all the same.
+  if (reserve_is_used_ || head_is_owed_) SPILLWAY_CHECKED(leave_reserve());
   if (compressor_ != nullptr && !run.pressed && compresses() &&
       Compressor::takes(run.frames.size())) {
     return append_compressed(run, *lane);

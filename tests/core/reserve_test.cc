@@ -123,6 +123,27 @@ TEST(ReserveTest, AFullStreamStartsAsOftenAsThePowerIsCutAndGoesOnWhenItIsDraine
   EXPECT_GE(back.lane_blocks, 1U) << "what was declared while nothing could be written";
 }
 
+TEST(ReserveTest, ALaneDeclaredWhileNothingWentInStandsBeforeItsRecordsAlsoWhenRoomCameByItself) {
+  FullStream full(3);
+  value_of(full.open());
+  full.fill();
+  full.sync();
+  full.restart(true);
+  value_of(full.open());
+  const std::uint64_t next = full.stream().next_offset();
+  // A new producer, after the boot: its lane is declared while the reserve is all there is.
+  value_of(full.stream().declare_lane(testing::make_identity(9), 0, 0, false));
+  ASSERT_FALSE(append_records(full.stream(), 9, {"early"}, 16));
+  full.acknowledge();
+  // Room comes by the upkeep, not by the append.
+  value_of(full.stream().collect());
+  value_of(append_records(full.stream(), 9, {"late"}, 16));
+  const auto back = testing::read_all(full.env(), full.options().directory, next);
+  ASSERT_EQ(back.records.count(next), 1U) << "records of a lane that its segment does not declare";
+  EXPECT_EQ(back.records.at(next), "late");
+  EXPECT_TRUE(back.gaps.empty());
+}
+
 TEST(ReserveTest, ALaneThatEndsWhileNothingGoesInIsNotForgotten) {
   FullStream full(2);
   value_of(full.open());
