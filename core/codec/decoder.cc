@@ -58,6 +58,10 @@ Result<void> BlockDecoder::learn(std::span<const std::byte> dictionary) {
   return {};
 }
 
+std::uint32_t dictionary_named_by(std::span<const std::byte> stored) {
+  return ZSTD_getDictID_fromFrame(stored.data(), stored.size());
+}
+
 void BlockDecoder::forget() { dictionaries_.clear(); }
 
 Result<void> BlockDecoder::decode(const format::BlockHeader& header,

@@ -3,6 +3,7 @@
 #include <array>
 
 #include "core/config/address.h"
+#include "core/config/relay_section.h"
 #include "core/config/sections.h"
 
 namespace spillway::core {
@@ -10,8 +11,9 @@ namespace spillway::core {
 namespace {
 
 /// From the proxy on they are each link's, see link_section.cc.
-constexpr std::array<std::string_view, 19> kUplinkKeys{"name",
+constexpr std::array<std::string_view, 20> kUplinkKeys{"name",
                                                        "streams",
+                                                       "relay",
                                                        "url",
                                                        "tls",
                                                        "compress",
@@ -30,11 +32,11 @@ constexpr std::array<std::string_view, 19> kUplinkKeys{"name",
                                                        "windows",
                                                        "window_times"};
 constexpr std::array<std::string_view, 3> kTlsKeys{"ca", "certificate", "key"};
-constexpr std::array<std::string_view, 9> kConsumerKeys{
-    "listen",   "inbox",    "tls",    "max_record_bytes",
-    "validate", "gateways", "retain", "bind_certificates",
-    "max_bytes"};
-constexpr std::array<std::string_view, 3> kLaterConsumerKeys{"workflow", "source", "relay"};
+constexpr std::array<std::string_view, 11> kConsumerKeys{
+    "listen",    "inbox",    "tls",    "max_record_bytes",
+    "validate",  "gateways", "retain", "bind_certificates",
+    "max_bytes", "relay",    "relays"};
+constexpr std::array<std::string_view, 2> kLaterConsumerKeys{"workflow", "source"};
 
 constexpr std::uint64_t kGatherNsMax = 60'000'000'000;
 constexpr std::uint64_t kWindowBytesMin = 64ULL << 10;
@@ -53,7 +55,21 @@ Result<void> read_uplink_compress(const TableReader& reader, UplinkConfig& uplin
   return {};
 }
 
+Result<void> check_uplink_of_relay(const TableReader& reader, const UplinkConfig& uplink) {
+  if (!uplink.relay.starts_with('/')) {
+    return reader.complain(
+        "relay",
+        "relay must be the absolute path of a relay's directory, that of [consumer] "
+        "inbox = \"spill:...\"");
+  }
+  if (!reader.has("streams")) return {};
+  return reader.complain("streams",
+                         "relay stands for all streams of the relay; for this machine's own "
+                         "streams make another [[uplink]]");
+}
+
 Result<void> check_streams(const TableReader& reader, const Config& config, UplinkConfig& uplink) {
+  if (reader.has("relay")) return check_uplink_of_relay(reader, uplink);
   if (!reader.has("streams")) {
     for (const StreamConfig& stream : config.streams) uplink.streams.push_back(stream.name);
     return {};
@@ -101,6 +117,12 @@ Result<void> check_inbox(const TableReader& reader, const std::string& inbox) {
                            "inbox: PostgreSQL is not supported by this build; use sqlite:/path");
   }
   if (inbox.starts_with(kScheme) && inbox.size() > kScheme.size()) return {};
+  if (inbox.starts_with(std::string(kRelayScheme) + "/")) return {};
+  if (inbox.starts_with(kRelayScheme)) {
+    return reader.complain("inbox",
+                           "inbox: a relay's directory is an absolute path, such as "
+                           "\"spill:/var/lib/spillway-relay\"");
+  }
   return reader.complain("inbox",
                          "inbox must be given, such as \"sqlite:/var/lib/spillway/inbox.db\"");
 }
@@ -130,6 +152,7 @@ Result<void> read_uplink(const toml::table& table, Config& config) {
   SPILLWAY_CHECKED(reader.check_keys({kUplinkKeys, {}}));
   SPILLWAY_CHECKED(reader.read("name", uplink.name));
   SPILLWAY_CHECKED(reader.read("streams", uplink.streams));
+  SPILLWAY_CHECKED(reader.read("relay", uplink.relay));
   SPILLWAY_CHECKED(reader.read("url", uplink.url));
   SPILLWAY_CHECKED(read_uplink_compress(reader, uplink));
   SPILLWAY_CHECKED(reader.read_bytes("window_bytes", uplink.window_bytes));
@@ -156,7 +179,9 @@ Result<void> read_consumer(const toml::table& table, Config& config) {
   if (std::string complaint = complaint_about_listen(consumer.listen); !complaint.empty()) {
     return reader.complain("listen", "listen: " + complaint);
   }
+  SPILLWAY_CHECKED(reader.read("relays", consumer.relays));
   SPILLWAY_CHECKED(check_inbox(reader, consumer.inbox));
+  SPILLWAY_CHECKED(read_relay(reader, config, consumer));
   const bool secure = is_secure(consumer.listen);
   SPILLWAY_CHECKED(read_tls(reader, "[consumer.tls]", secure, config.path, consumer.tls));
   if (secure && consumer.tls.certificate.empty()) {

@@ -94,7 +94,8 @@ SPILLWAY_PIN(SegmentHeader, boot_id_, 104);
 SPILLWAY_PIN(SegmentHeader, created_boottime_ns_, 120);
 SPILLWAY_PIN(SegmentHeader, stream_, 128);
 SPILLWAY_PIN(SegmentHeader, recycled_, 192);
-SPILLWAY_PIN(SegmentHeader, reserved_, 193);
+SPILLWAY_PIN(SegmentHeader, foreign_, 193);
+SPILLWAY_PIN(SegmentHeader, reserved_, 194);
 SPILLWAY_PIN(SegmentHeader, elapsed_ns_, 200);
 SPILLWAY_PIN(SegmentHeader, reserved_tail_, 208);
 

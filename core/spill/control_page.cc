@@ -61,6 +61,22 @@ std::uint64_t ControlPage::durable_hint(const Uuid& journal) const {
   return believable ? page.durable_offset() : 0;
 }
 
+bool ControlPage::is_of_this_boot(env::Env& env) const {
+  const auto page = copy_of<format::StreamControl>(*map_);
+  return page.magic() == kControlMagic && page.version() == kFormatVersion &&
+         uuid_of(*page.boot_id()) == env.boot_id();
+}
+
+std::optional<std::uint64_t> ControlPage::durable_in_this_boot(env::Env& env,
+                                                               const Uuid& journal) const {
+  if (!is_of_this_boot(env)) return std::nullopt;
+  const auto page = copy_of<format::StreamControl>(*map_);
+  if (page.durable_checksum() != durable_checksum(page.durable_offset(), journal)) {
+    return std::nullopt;
+  }
+  return page.durable_offset();
+}
+
 void ControlPage::begin(env::Env& env, const State& state) {
   format::StreamControl page;
   page.mutate_magic(kControlMagic);

@@ -27,6 +27,11 @@ class ControlPage {
   /// What the page says was power-safe in `journal`, if it says so believably. Read before the
   /// first store.
   [[nodiscard]] std::uint64_t durable_hint(const Uuid& journal) const;
+  /// The same of a page that was written in this boot: whoever was killed since, it is true.
+  [[nodiscard]] std::optional<std::uint64_t> durable_in_this_boot(env::Env& env,
+                                                                  const Uuid& journal) const;
+  /// It was written in this boot.
+  [[nodiscard]] bool is_of_this_boot(env::Env& env) const;
   struct State {
     std::uint64_t oldest_offset = 0;
     std::uint64_t next_offset = 0;

@@ -71,6 +71,13 @@ Result<RepairReport> Repair::run() {
 Result<void> Repair::take_locks() {
   SPILLWAY_CHECKED(take_lock(path_of(kLockName), "an agent"));
   SPILLWAY_TRY(segments, list_segments(env_, directory_));
+  if (std::any_of(segments.begin(), segments.end(), is_foreign)) {
+    return fail(
+        ErrorCode::kInvalidArgument,
+        "repairing " + directory_ +
+            ": it is another gateway's stream at a relay, which needs no repair: what cannot be "
+            "read is asked for again, or comes to the far end as a gap");
+  }
   const auto in_memory = [](const SegmentInfo& info) { return info.in_memory; };
   if (std::any_of(segments.begin(), segments.end(), in_memory)) {
     return fail(ErrorCode::kBusy,

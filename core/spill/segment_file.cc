@@ -198,7 +198,10 @@ Result<std::vector<SegmentInfo>> list_segment_names(env::Env& env, const std::st
 
 std::uint64_t end_limit(const std::vector<SegmentInfo>& segments, std::size_t index) {
   std::uint64_t limit = std::numeric_limits<std::uint64_t>::max();
+  const bool foreign = is_foreign(segments[index]);
   for (std::size_t i = index + 1; i < segments.size(); ++i) {
+    if (foreign && segments[i].readable && segments[i].journal() != segments[index].journal())
+      break;
     limit = std::min(limit, segments[i].base_offset);
   }
   return limit;

@@ -38,6 +38,11 @@ struct SegmentInfo {
 /// overflow.
 inline constexpr std::uint64_t kSegmentNumberEnd = 1ULL << 62;
 
+/// Stored by a relay for another gateway (docs/format.md, 'Foreign streams').
+[[nodiscard]] inline bool is_foreign(const SegmentInfo& info) {
+  return info.readable && info.header.foreign() == 1;
+}
+
 /// "<sequence, 10 digits>-<base offset, 20 digits>.spill".
 [[nodiscard]] std::string segment_file_name(std::uint64_t sequence, std::uint64_t base_offset);
 [[nodiscard]] bool parse_segment_file_name(std::string_view name, std::uint64_t& sequence,
@@ -65,7 +70,8 @@ enum class Sizes : std::uint8_t { kNotWanted, kWanted };
 
 /// Where the records of segments[index] end at the latest: at the lowest base offset of a later
 /// segment, because a later segment overrides an earlier one from its base offset on. The largest
-/// u64 for the newest.
+/// u64 for the newest. In a foreign stream only segments of the same journal count, and they must have
+/// been inspected.
 [[nodiscard]] std::uint64_t end_limit(const std::vector<SegmentInfo>& segments, std::size_t index);
 
 /// Makes a file of `bytes` zero bytes with its disk space reserved. What stood there is removed first.

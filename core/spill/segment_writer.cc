@@ -37,7 +37,7 @@ Result<std::shared_ptr<SegmentWriter>> SegmentWriter::open(env::Env& env, Segmen
 }
 
 bool SegmentWriter::fits(std::uint64_t stored_bytes) const {
-  return !sealed_ && tail_ + block_bytes(stored_bytes) + kPageBytes <= info_.bytes;
+  return has_room(block_bytes(stored_bytes));
 }
 
 bool SegmentWriter::stands(std::span<const std::byte> block) const {

@@ -49,6 +49,10 @@ class SegmentWriter {
                                                                    std::uint64_t tail);
 
   [[nodiscard]] bool fits(std::uint64_t stored_bytes) const;
+  /// The same for blocks that take so many bytes together (block_bytes).
+  [[nodiscard]] bool has_room(std::uint64_t bytes) const {
+    return !sealed_ && tail_ + bytes + kPageBytes <= info_.bytes;
+  }
   /// Writes what was staged as a block. After an error nothing was appended: a write that failed and
   /// left a whole block behind is none.
   [[nodiscard]] Result<void> write(const format::BlockHeader& header, BlockDraft& draft);

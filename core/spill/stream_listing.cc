@@ -102,6 +102,15 @@ class JournalSearch {
     return other;
   }
 
+  /// Where the journal ends whose last segment stands before `index`, the first of the next one.
+  Result<std::uint64_t> end_before(std::size_t index) {
+    std::size_t last = index;
+    while (last > 0 && !segments_[last - 1].readable) --last;
+    // In a foreign stream the next one may begin below it.
+    if (last == 0 || !is_foreign(segments_[last - 1])) return segments_[index].base_offset;
+    return end_of_segment(env_, segments_[last - 1]);
+  }
+
  private:
   env::Env& env_;
   std::vector<SegmentInfo>& segments_;
@@ -109,7 +118,8 @@ class JournalSearch {
 
 }  // namespace
 
-Result<std::vector<JournalRange>> journals_of(env::Env& env, std::vector<SegmentInfo>& segments) {
+Result<std::vector<JournalRange>> journals_of(env::Env& env, std::vector<SegmentInfo>& segments,
+                                              std::optional<std::uint64_t> newest_end) {
   std::vector<JournalRange> ranges;
   std::size_t newest = segments.size();
   while (newest > 0 && !segments[newest - 1].readable) --newest;
@@ -124,9 +134,11 @@ Result<std::vector<JournalRange>> journals_of(env::Env& env, std::vector<Segment
     if (info.journal() == segments[newest].journal()) break;
     SPILLWAY_TRY(next, search.first_of_another(index, newest));
     index = next;
-    ranges.back().next_offset = segments[index].base_offset;
+    SPILLWAY_TRY(end, search.end_before(index));
+    ranges.back().next_offset = end;
   }
-  SPILLWAY_TRY(end, end_of_segment(env, segments[newest]));
+  SPILLWAY_TRY(
+      end, newest_end ? Result<std::uint64_t>(*newest_end) : end_of_segment(env, segments[newest]));
   ranges.back().next_offset = std::min(end, end_limit(segments, newest));
   return ranges;
 }

@@ -33,9 +33,11 @@ class ControlView {
                                                        std::uint64_t oldest);
 
 /// The journals of listed segments, ascending. A journal is unbroken, so where both ends of a stretch
-/// are of one, all of it is: headers are read by halving, not one by one.
-[[nodiscard]] Result<std::vector<JournalRange>> journals_of(env::Env& env,
-                                                            std::vector<SegmentInfo>& segments);
+/// are of one, all of it is: headers are read by halving, not one by one. `newest_end`: where the
+/// newest one ends, if that is known; else its last segment is walked.
+[[nodiscard]] Result<std::vector<JournalRange>> journals_of(
+    env::Env& env, std::vector<SegmentInfo>& segments,
+    std::optional<std::uint64_t> newest_end = std::nullopt);
 
 /// The offset behind the last record of a segment, by a walk over it.
 [[nodiscard]] Result<std::uint64_t> end_of_segment(env::Env& env, const SegmentInfo& info);

@@ -5,10 +5,11 @@
 #include <deque>
 #include <utility>
 
+#include "core/spill/block_opener.h"
+#include "core/spill/foreign_reader.h"
 #include "core/spill/paths.h"
 #include "core/spill/segment_scan.h"
 #include "core/spill/stream_listing.h"
-#include "spillway/core/codec.h"
 
 namespace spillway::core {
 
@@ -38,6 +39,10 @@ class FileStreamReader final : public StreamReader {
     return {};
   }
 
+  [[nodiscard]] bool is_foreign_stream() const {
+    return std::any_of(segments_.begin(), segments_.end(), is_foreign);
+  }
+
   Result<void> seek(std::uint64_t offset) override {
     SPILLWAY_CHECKED(list());
     open_.reset();
@@ -47,7 +52,7 @@ class FileStreamReader final : public StreamReader {
     return {};
   }
 
-  void offer_stored(bool stored) override { offers_stored_ = stored; }
+  void offer_stored(bool stored) override { opener_.offer_stored(stored); }
   Result<std::optional<StreamItem>> next() override;
   std::uint64_t position() const override { return position_; }
   Result<std::uint64_t> oldest_offset() override;
@@ -73,7 +78,6 @@ class FileStreamReader final : public StreamReader {
   Result<void> lay_ready(const ScannedBlock& gap);
   [[nodiscard]] bool skips(const ScannedBlock& block) const;
   StreamItem take(const ScannedBlock& block);
-  [[nodiscard]] bool decode(const ScannedBlock& scanned, Block& block);
 
   env::Env& env_;
   std::string directory_;
@@ -83,9 +87,7 @@ class FileStreamReader final : public StreamReader {
   std::optional<Behind> behind_;
   std::deque<Gap> pending_;
   std::uint64_t position_ = 0;
-  bool offers_stored_ = false;
-  BlockDecoder decoder_;
-  std::vector<std::byte> decoded_;
+  BlockOpener opener_;
 };
 
 Result<void> FileStreamReader::list() {
@@ -143,7 +145,7 @@ Result<bool> FileStreamReader::enter() {
     auto file = env_.open(info.path, env::OpenMode::kRead);
     if (file) {
       open_ = std::make_unique<OpenSegment>(info, std::move(*file));
-      decoder_.forget();
+      opener_.begin_segment();
       open_->scan.set_limit(end_limit(segments_, *chosen));
       open_->last_look = *chosen + 1 < segments_.size();
       return true;
@@ -198,38 +200,19 @@ Result<void> FileStreamReader::lay_ready(const ScannedBlock& gap) {
 
 bool FileStreamReader::skips(const ScannedBlock& block) const {
   if (block.kind() == format::BlockKind::seal) return true;
-  if (block.kind() == format::BlockKind::dictionary) return !offers_stored_;
+  if (block.kind() == format::BlockKind::dictionary) return !opener_.offers_stored();
   return block.kind() == format::BlockKind::data &&
          block.header.base_offset() + block.header.count() <= position_;
 }
 
-/// What the block stands for, sealed as if it had been stored so. False: its bytes are damage.
-bool FileStreamReader::decode(const ScannedBlock& scanned, Block& block) {
-  decoded_.resize(kDecodedBytesMax);
-  const auto frames = std::span(decoded_).first(scanned.header.raw_size());
-  if (!decoder_.decode(scanned.header, scanned.stored, frames)) return false;
-  if (offers_stored_) return true;
-  block.stored = frames;
-  block.header.mutate_codec(static_cast<std::uint8_t>(format::Codec::none));
-  block.header.mutate_stored_size(block.header.raw_size());
-  block.header.mutate_checksum(block_checksum(block.header, block.stored, block.salt));
-  return true;
-}
-
 StreamItem FileStreamReader::take(const ScannedBlock& scanned) {
-  Block block;
-  block.header = scanned.header;
-  block.stored = scanned.stored;
-  block.salt = open_->info.header.salt();
-  block.segment_sequence = open_->info.sequence;
-  block.journal_sequence = open_->info.header.journal_sequence();
-  block.journal = open_->info.journal();
+  Block block = block_of(scanned, open_->info);
   if (scanned.kind() != format::BlockKind::data) return block;
   const std::uint64_t first = std::max(position_, scanned.header.base_offset());
   const std::uint64_t next = scanned.header.base_offset() + scanned.header.count();
   if (first > scanned.header.base_offset()) block.skip_below = first;
   position_ = next;
-  if (is_compressed(scanned.header) && !decode(scanned, block)) {
+  if (!opener_.open(scanned, block)) {
     return Gap{first, next, format::GapReason::damage, 0};
   }
   return block;
@@ -261,10 +244,7 @@ Result<std::optional<StreamItem>> FileStreamReader::next() {
       SPILLWAY_CHECKED(lay_ready(*block));
       continue;
     }
-    if (block && block->kind() == format::BlockKind::dictionary) {
-      // Should zstd not take it, the blocks that name it are damage.
-      static_cast<void>(decoder_.learn(block->stored));
-    }
+    if (block) opener_.learn(*block);
     if (block && skips(*block)) continue;
     if (block) return std::optional(take(*block));
     SPILLWAY_TRY(look_on, leave());
@@ -302,6 +282,7 @@ Result<std::unique_ptr<StreamReader>> StreamReader::open(env::Env& env,
                                           "has the agent run with it?");
   }
   if (!begun) return tl::unexpected(std::move(begun).error());
+  if (reader->is_foreign_stream()) return open_foreign_reader(env, directory);
   return std::unique_ptr<StreamReader>(std::move(reader));
 }
 

@@ -35,6 +35,7 @@ class Verification {
  private:
   Result<void> check_segment(std::size_t index);
   void check_content(const SegmentInfo& info, const ScannedBlock& block, BlockDecoder& decoder);
+  void note_gap(const SegmentInfo& info, const ScannedBlock& block);
   Result<void> check_end(const SegmentInfo& info, const SegmentScan& scan, std::uint64_t limit,
                          FileWindow& source);
   Result<bool> is_unexplained(const SegmentInfo& info, const SegmentScan& scan, FileWindow& source);
@@ -82,6 +83,7 @@ Result<void> Verification::check_segment(std::size_t index) {
     ++segment.blocks;
     segment.records += block->header.count();
     check_content(info, *block, decoder);
+    if (is_foreign(info)) note_gap(info, *block);
   }
   SPILLWAY_TRY(still_held, env_.exists(info.path));
   if (!still_held) return {};  // freed and recycled under our eyes
@@ -114,6 +116,15 @@ void Verification::check_content(const SegmentInfo& info, const ScannedBlock& bl
                              sound.error().message, 0, 0});
 }
 
+/// A foreign stream has its gaps among its blocks.
+void Verification::note_gap(const SegmentInfo& info, const ScannedBlock& block) {
+  if (block.kind() != format::BlockKind::gap) return;
+  format::GapDeclaration gap;
+  std::memcpy(&gap, block.stored.data(), sizeof(gap));
+  report_.gaps.push_back({block.header.base_offset(), gap.next_offset(),
+                          static_cast<format::GapReason>(gap.reason()), 0, info.journal()});
+}
+
 Result<void> Verification::check_end(const SegmentInfo& info, const SegmentScan& scan,
                                      std::uint64_t limit, FileWindow& source) {
   const std::uint64_t end = scan.next_offset();
@@ -123,6 +134,8 @@ Result<void> Verification::check_end(const SegmentInfo& info, const SegmentScan&
     damage.next_offset = limit;
   } else {
     if (scan.sealed()) return {};
+    // The last segment of a journal that was followed by another: there its origin went on.
+    if (is_foreign(info) && info.sequence != segments_.back().sequence) return {};
     SPILLWAY_TRY(unexplained, is_unexplained(info, scan, source));
     if (!unexplained) return {};
   }

@@ -139,6 +139,7 @@ json::object describe(const core::Config& config) {
                        {"url", uplink.url},
                        {"links", std::move(links)},
                        {"streams", json::value_from(uplink.streams)}});
+    if (!uplink.relay.empty()) uplinks.back().as_object()["relay"] = uplink.relay;
   }
   const std::string file_system = file_system_of(config.gateway.spill_dir);
   json::object out{{"gateway", config.gateway.name},        {"queue_dir", config.gateway.queue_dir},
@@ -178,6 +179,7 @@ void print_text(const core::Config& config) {
   for (const auto& uplink : config.uplinks) {
     std::cout << "uplink    " << uplink.name << ":";
     for (const auto& name : uplink.streams) std::cout << ' ' << name;
+    if (!uplink.relay.empty()) std::cout << " every stream relayed in " << uplink.relay;
     std::cout << " -> " << uplink.links.front().url << '\n';
     for (const auto& link : uplink.links) print_link(link);
   }

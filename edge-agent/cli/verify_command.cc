@@ -37,7 +37,8 @@ bool holds_segments(const std::string& directory) {
          });
 }
 
-/// The streams in DIR: itself if it is one, else its folders that are.
+/// The streams in DIR: itself if it is one, else its folders that are, or those in them that are (a
+/// relay's, one folder a gateway).
 core::Result<std::vector<std::string>> streams_in(const std::string& directory) {
   if (holds_segments(directory)) return std::vector{directory};
   SPILLWAY_TRY(names, core::env::posix_env().list(directory));
@@ -45,7 +46,15 @@ core::Result<std::vector<std::string>> streams_in(const std::string& directory) 
   for (const auto& name : names) {
     std::string path = directory;
     path += "/" + name;
-    if (holds_segments(path)) found.push_back(std::move(path));
+    if (holds_segments(path)) {
+      found.push_back(std::move(path));
+      continue;
+    }
+    const auto inner = core::Uuid::parse(name) ? core::env::posix_env().list(path)
+                                               : core::Result<std::vector<std::string>>();
+    for (const auto& stream : inner ? *inner : std::vector<std::string>()) {
+      if (holds_segments(path + "/" + stream)) found.push_back(path + "/" + stream);
+    }
   }
   if (found.empty()) {
     return core::fail(core::ErrorCode::kNotFound,

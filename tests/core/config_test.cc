@@ -285,6 +285,46 @@ TEST(Config, consumer_rules_are_read_and_bounded) {
   expect_complaint(head + "bind_certificates=true", "f.toml:4: ", "needs ca");
 }
 
+TEST(Config, relay_reads_with_its_bounds_and_its_uplink) {
+  const std::string consumer = "[consumer]\nlisten=\"ws://h:1\"\ninbox=\"spill:/relay\"\n";
+  const auto plain = parse_config(consumer, "f.toml");
+  ASSERT_TRUE(plain) << plain.error().message;
+  EXPECT_EQ(plain->consumer->relay.directory, "/relay");
+  EXPECT_EQ(plain->consumer->relay.when_full, WhenFull::kRejectNew) << "it drops nothing unasked";
+  const auto full =
+      parse_config(consumer +
+                       "relays=[\"site-1\"]\n[consumer.relay]\nstream_bytes=\"4MiB\"\n"
+                       "max_bytes=\"8MiB\"\nwhen_full=\"drop-oldest\"\nmax_age=\"7d\"\n"
+                       "[[uplink]]\nname=\"u\"\nurl=\"ws://h\"\nrelay=\"/relay\"\n",
+                   "f.toml");
+  ASSERT_TRUE(full) << full.error().message;
+  EXPECT_EQ(full->consumer->relay.segment_bytes, 1U << 20) << "a small quota, smaller segments";
+  EXPECT_EQ(full->consumer->relay.when_full, WhenFull::kDropOldest);
+  EXPECT_EQ(full->consumer->relays, std::vector<std::string>{"site-1"});
+  EXPECT_EQ(full->uplinks[0].relay, "/relay");
+  EXPECT_TRUE(full->uplinks[0].streams.empty()) << "the machine's own streams are another uplink's";
+}
+
+TEST(Config, relay_that_could_not_work_is_refused) {
+  const std::string listen = "[consumer]\nlisten=\"ws://h:1\"\n";
+  const std::string relay = listen + "inbox=\"spill:/relay\"\n[consumer.relay]\n";
+  expect_complaint(listen + "inbox=\"spill:relative\"\n", "f.toml:3: ", "absolute path");
+  expect_complaint("[gateway]\nspill_dir=\"/relay\"\n" + listen + "inbox=\"spill:/relay\"\n",
+                   "f.toml:5: ", "its own");
+  expect_complaint(listen + "inbox=\"sqlite:/i\"\n[consumer.relay]\n", "f.toml:4: ", "goes with");
+  for (const std::string rule : {"retain=\"30d\"", "gateways=\"known\"", "validate=true"}) {
+    expect_complaint(listen + "inbox=\"spill:/relay\"\n" + rule, "f.toml:4: ", "at the end has");
+  }
+  expect_complaint(relay + "segment_bytes=\"64KiB\"\n", "f.toml:5: ", "256KiB");
+  expect_complaint(relay + "stream_bytes=\"512KiB\"\n", "f.toml:5: ", "four segments");
+  expect_complaint(relay + "max_bytes=\"1MiB\"\n", "f.toml:5: ", "below stream_bytes");
+  expect_complaint(relay + "when_full=\"wait\"\n", "f.toml:5: ", "when_full must be");
+  expect_complaint("[[uplink]]\nname=\"u\"\nurl=\"ws://h\"\nrelay=\"x\"\n",
+                   "f.toml:4: ", "absolute path");
+  expect_complaint("[[uplink]]\nname=\"u\"\nurl=\"ws://h\"\nrelay=\"/r\"\nstreams=[\"default\"]\n",
+                   "f.toml:5: ", "another [[uplink]]");
+}
+
 TEST(Config, sizes_and_durations_read_as_people_write_them) {
   EXPECT_EQ(parse_bytes("512").value(), 512U);
   EXPECT_EQ(parse_bytes("64KiB").value(), 65536U);

@@ -24,6 +24,9 @@ namespace spillway::core {
   return header.codec() != static_cast<std::uint8_t>(format::Codec::none);
 }
 
+/// The id of the dictionary that a compressed block's bytes name; 0: none.
+[[nodiscard]] std::uint32_t dictionary_named_by(std::span<const std::byte> stored);
+
 class BlockDecoder {
  public:
   BlockDecoder();

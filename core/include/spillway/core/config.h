@@ -78,7 +78,8 @@ struct LinkConfig {
 struct UplinkConfig {
   std::string name;
   std::vector<std::string> streams;
-  std::string url;  // ws://host:port[/path] or wss://
+  std::string relay;  // instead: a relay's directory, of which it drains every stream
+  std::string url;    // ws://host:port[/path] or wss://
   TlsConfig tls;
   ProxyConfig proxy;
   std::uint64_t ping_interval_ns = 4'000'000'000;  // an open link may be silent for so long
@@ -90,9 +91,19 @@ struct UplinkConfig {
   std::uint64_t reconnect_ns_max = 60'000'000'000;  // and its cap
 };
 
+/// A consumer that stores into streams of its own, for an uplink to drain.
+struct RelayConfig {
+  std::string directory;                      // of inbox = "spill:..."; empty: it is a database
+  std::uint64_t segment_bytes = 8ULL << 20;   // at most
+  std::uint64_t stream_bytes = 256ULL << 20;  // each foreign stream, at most
+  std::uint64_t max_bytes = 8ULL << 30;       // all together
+  WhenFull when_full = WhenFull::kRejectNew;
+  std::uint64_t max_age_ns = 0;  // since they came here; 0: never dropped for their age
+};
+
 struct ConsumerConfig {
   std::string listen;  // ws://address:port or wss://
-  std::string inbox;   // sqlite:/path
+  std::string inbox;   // sqlite:/path or spill:/directory
   TlsConfig tls;
   std::uint64_t max_record_bytes = kRecordBytesLimit;  // a larger record becomes a dead letter
   bool validate = false;             // and so does one that does not verify against its schema
@@ -100,6 +111,8 @@ struct ConsumerConfig {
   bool bind_certificates = false;    // a gateway's certificate must name its id
   std::uint64_t retain_ns = 0;       // records go when they are older; 0: never for their age
   std::uint64_t max_bytes = 0;       // and the oldest ones when the inbox is larger; 0: no bound
+  RelayConfig relay;
+  std::vector<std::string> relays;  // ids or names of gateways that may bring others' streams
 };
 
 struct Config {

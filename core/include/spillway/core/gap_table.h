@@ -27,6 +27,7 @@ struct Gap {
   std::uint64_t next_offset = 0;
   format::GapReason reason = format::GapReason::none;
   std::uint64_t recorded_utc_ns = 0;
+  Uuid journal{};  // whose records they were, where that is told: a foreign stream's reader does
   [[nodiscard]] std::uint64_t count() const { return next_offset - first_offset; }
 };
 

@@ -11,7 +11,9 @@
 //  3. 'Not yet' is told from 'damaged' by the existence of a later segment: a segment's first block
 //     is written only after the one before was sealed. A changed salt means recycled or freed,
 //     never damaged.
-//  4. A compressed block comes out decoded, sealed anew as one without a codec: nobody notices. One
+//  4. A foreign stream's segments (docs/format.md) are read in their order, and each journal for itself:
+//     a later one may begin below the end of the one before.
+//  5. A compressed block comes out decoded, sealed anew as one without a codec: nobody notices. One
 //     whose bytes do not decode, though its checksum holds, comes out as a gap (`damage`). Who
 //     asked for blocks as they are stored gets those that decode as they are, each behind its
 //     dictionary.
@@ -64,6 +66,12 @@ class StreamReader {
   /// declarations (clock, lane, schema blocks from its head on), then data from the block that
   /// holds `offset`.
   [[nodiscard]] virtual Result<void> seek(std::uint64_t offset) = 0;
+  /// The same within the journal of this number (JournalRange::sequence): in a foreign stream two may
+  /// hold records of one offset, and seek() goes to the first that does.
+  [[nodiscard]] virtual Result<void> seek_in(std::uint64_t journal_sequence, std::uint64_t offset) {
+    static_cast<void>(journal_sequence);
+    return seek(offset);
+  }
   /// True: compressed blocks as they are stored, and dictionary blocks too. False at first.
   virtual void offer_stored(bool stored) = 0;
   /// The next block (every kind but seal) or gap; nothing if there is no more yet. kNewerVersion,
