@@ -9,6 +9,8 @@
 #include "core/spill_helpers.h"
 #include "spillway/core/env/sim_env.h"
 #include "uplink/consumer/inbox/sqlite_inbox.h"
+#include "uplink/consumer/relay/relay_inbox.h"
+#include "uplink/session/foreign_sources.h"
 #include "uplink/session/stream_source.h"
 #include "uplink/session_pair.h"
 #include "uplink/spill_maker.h"
@@ -82,12 +84,31 @@ class ClockRepair : public ::testing::Test {
     env_.set_utc_ns(true_ns_ + static_cast<std::uint64_t>(off_ns), true);
     value_of(stream_->append_clock());
   }
-  /// One session; all there is.
+  /// One session (by a relay, one on each side of it); all there is.
   void ship() {
     auto source = value_of(StreamSource::open(env_, "/spill", "test", "cloud"));
     BlockSource* sources[] = {source.get()};
-    SessionPair pair({uuid_number(1), "g", "cloud", 4U << 20}, sources, *inbox_);
+    consumer::ConsumerSessionOptions options;
+    options.keeps_blocks = relay_ != nullptr;
+    SessionPair pair({uuid_number(1), "g", "cloud", 4U << 20}, sources, relay_ ? *relay_ : *inbox_,
+                     options);
     ASSERT_TRUE(pair.run()) << pair.error();
+    if (relay_) pass_on();
+  }
+  void pass_on() {
+    std::vector<std::unique_ptr<StreamSource>> foreign;
+    value_of(open_new_foreign(relay_env_, "/relay", "cloud", foreign));
+    ASSERT_EQ(foreign.size(), 1U);
+    BlockSource* sources[] = {foreign[0].get()};
+    consumer::ConsumerSessionOptions options;
+    options.relays = {"relay"};
+    SessionPair pair({uuid_number(9), "relay", "cloud", 4U << 20}, sources, *inbox_, options);
+    ASSERT_TRUE(pair.run()) << pair.error();
+  }
+  void put_relay_between() {
+    consumer::RelayOptions options;
+    options.directory = "/relay";
+    relay_ = value_of(consumer::RelayInbox::open(relay_env_, options));
   }
   std::vector<std::string> ask(const std::string& sql) {
     sqlite3* database = nullptr;
@@ -126,6 +147,8 @@ class ClockRepair : public ::testing::Test {
     return std::string(::mkdtemp(pattern.data()));
   }();
   core::env::SimEnv env_{1};
+  core::env::SimEnv relay_env_{2};
+  std::unique_ptr<consumer::Inbox> relay_;
   std::unique_ptr<core::Stream> stream_;
   std::unique_ptr<consumer::Inbox> inbox_;
   std::vector<std::uint64_t> truth_;  // by offset
@@ -134,7 +157,15 @@ class ClockRepair : public ::testing::Test {
   std::uint64_t boot_ = 0;
 };
 
-TEST_F(ClockRepair, WhatWasShippedAfterTheClockWasSetHasItsTrueTime) {
+/// What must hold with a relay on the way, too.
+class ClockRepairOnTheWay : public ClockRepair, public ::testing::WithParamInterface<bool> {
+ protected:
+  ClockRepairOnTheWay() {
+    if (GetParam()) put_relay_between();
+  }
+};
+
+TEST_P(ClockRepairOnTheWay, WhatWasShippedAfterTheClockWasSetHasItsTrueTime) {
   produce(20);
   set_clock();
   produce(5);
@@ -144,7 +175,7 @@ TEST_F(ClockRepair, WhatWasShippedAfterTheClockWasSetHasItsTrueTime) {
             std::vector<std::string>{"0"});
 }
 
-TEST_F(ClockRepair, WhatWasShippedBeforeIsCorrectedWhenTheReadingComes) {
+TEST_P(ClockRepairOnTheWay, WhatWasShippedBeforeIsCorrectedWhenTheReadingComes) {
   produce(20);
   ship();
   expect_times(0, 40, false);
@@ -173,7 +204,7 @@ TEST_F(ClockRepair, InTheSameSessionToo) {
   expect_times(0, 12, true);
 }
 
-TEST_F(ClockRepair, TheConsumersRestartInBetweenChangesNothing) {
+TEST_P(ClockRepairOnTheWay, TheConsumersRestartInBetweenChangesNothing) {
   produce(10);
   ship();
   open_inbox();
@@ -183,7 +214,7 @@ TEST_F(ClockRepair, TheConsumersRestartInBetweenChangesNothing) {
   expect_times(0, 20, true);
 }
 
-TEST_F(ClockRepair, ABootWhoseClockWasNeverSetStaysWithoutATime) {
+TEST_P(ClockRepairOnTheWay, ABootWhoseClockWasNeverSetStaysWithoutATime) {
   produce(10);
   ship();
   reboot();
@@ -197,7 +228,7 @@ TEST_F(ClockRepair, ABootWhoseClockWasNeverSetStaysWithoutATime) {
             std::vector<std::string>{"1"});
 }
 
-TEST_F(ClockRepair, AClockThatIsSetBackMakesNoLaneRunBackwards) {
+TEST_P(ClockRepairOnTheWay, AClockThatIsSetBackMakesNoLaneRunBackwards) {
   produce(10);
   ship();
   set_clock(30 * static_cast<std::int64_t>(kSecond));  // half a minute ahead of the truth
@@ -226,6 +257,9 @@ TEST_F(ClockRepair, AnotherGatewaysReadingCorrectsNothing) {
   EXPECT_EQ(ask("SELECT count(*) FROM record WHERE produced_at_ns IS NULL"),
             std::vector<std::string>{"10"});
 }
+
+INSTANTIATE_TEST_SUITE_P(, ClockRepairOnTheWay, ::testing::Bool(),
+                         [](const auto& way) { return way.param ? "ByARelay" : "Directly"; });
 
 }  // namespace
 }  // namespace spillway::uplink::test

@@ -163,6 +163,19 @@ TEST_F(PackedTest, ADictionaryIsToldOnceAndNotAgainToWhoKnowsIt) {
   expect_everything();
 }
 
+TEST_F(PackedTest, AStreamThatForgoesItsDictionaryIsPackedWithoutOne) {
+  source_->packer().forgo_dictionary();
+  append_sensor(500, 20);
+  begin_session();
+  EXPECT_LT(deliver().bytes * 5, raw_bytes_);
+  EXPECT_EQ(source_->packer().order(), nullptr) << "it collects samples";
+  append_sensor(10, 2);
+  const Sent late = deliver();
+  EXPECT_EQ(late.dictionaries, 0U);
+  EXPECT_EQ(late.whole_blocks, 0U);
+  expect_everything();
+}
+
 TEST_F(PackedTest, AnOlderPeerOnEitherSideGetsWholeMessages) {
   for (const auto& [uplink_knows, consumer_knows] :
        {std::pair{true, false}, std::pair{false, true}, std::pair{false, false}}) {

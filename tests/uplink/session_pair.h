@@ -17,6 +17,7 @@ class SessionPair {
   SessionPair(UplinkSessionOptions options, std::span<BlockSource* const> sources,
               consumer::Inbox& inbox, std::uint64_t consumer_window = 4ULL << 20,
               bool consumer_takes_zstd = true);
+  /// With a consumer that is a relay, or takes others' streams.
   SessionPair(UplinkSessionOptions options, std::span<BlockSource* const> sources,
               consumer::Inbox& inbox, consumer::ConsumerSessionOptions consumer);
 

@@ -8,6 +8,7 @@
 #include <cstdlib>
 
 #include "spillway/core/config.h"
+#include "spillway/core/env/open_files.h"
 #include "spillway/core/env/posix_env.h"
 #include "spillway/core/log.h"
 #include "uplink/daemon/uplink_runner.h"
@@ -87,6 +88,7 @@ Result<void> serve(const core::Config& config, const std::vector<core::UplinkCon
 Result<void> run(const std::string& path, const std::string& name) {
   SPILLWAY_TRY(config, core::load_config(path));
   SPILLWAY_TRY(uplinks, chosen(config, name));
+  core::env::raise_open_files_limit();
   return serve(config, uplinks);
 }
 

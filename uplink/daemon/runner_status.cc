@@ -73,7 +73,8 @@ LinkStatus UplinkRunner::link_status(std::size_t index) {
 StreamStatus UplinkRunner::stream_status(std::size_t index) {
   const StreamPump& pump = session_->streams()[index];
   StreamStatus status;
-  status.stream = pump.name();
+  if (pump.origin() != nullptr) status.stream = pump.origin()->gateway_name + "/";
+  status.stream += pump.name();
   status.journal = pump.journal().text();
   status.acked_offset = pump.acked_offset();
   status.sent_offset = pump.sent_offset();

@@ -28,15 +28,6 @@ constexpr std::size_t kQueuedMessagesMax = 2;
 constexpr std::uint64_t kSilentNsMin = 2'000'000'000;
 constexpr std::uint64_t kSilentTrips = 8;
 
-/// One stream that does not open keeps the others from being sent for no longer than this.
-constexpr std::uint64_t kStreamPatienceNs = 3'000'000'000;
-
-/// By waiting: a person has to change something first.
-bool cannot_be_helped(const Error& error) {
-  return error.code == ErrorCode::kInvalidArgument || error.code == ErrorCode::kPermission ||
-         error.code == ErrorCode::kBusy || error.code == ErrorCode::kNewerVersion;
-}
-
 }  // namespace
 
 UplinkRunner::UplinkRunner(boost::asio::io_context& io, core::env::Env& env,
@@ -86,67 +77,6 @@ void UplinkRunner::wait_for_agent() {
   retry_timer_.async_wait([this](const auto& cancelled) {
     if (!cancelled) wait_for_agent();
   });
-}
-
-Result<void> UplinkRunner::open_sources() {
-  SPILLWAY_TRY(gateway, core::load_gateway(env_, gateway_config_.spill_dir));
-  gateway_ = gateway;
-  if (waiting_since_ns_ == 0) waiting_since_ns_ = env_.boottime_ns();
-  std::vector<std::unique_ptr<StreamSource>> sources;
-  std::vector<std::string> missing;
-  Result<void> failed;
-  for (const std::string& stream : config_.streams) {
-    auto source = StreamSource::open(env_, gateway_config_.spill_dir, stream, config_.name);
-    if (source) {
-      sources.push_back(std::move(*source));
-      continue;
-    }
-    const bool is_fatal =
-        cannot_be_helped(source.error()) && source.error().code != ErrorCode::kPermission;
-    if (is_fatal) return tl::unexpected(std::move(source).error());
-    missing.push_back(stream);
-    failed = tl::unexpected(std::move(source).error());
-  }
-  const bool is_patient = !failed && failed.error().code != ErrorCode::kPermission &&
-                          env_.boottime_ns() - waiting_since_ns_ < kStreamPatienceNs;
-  if (!failed && (sources.empty() || is_patient)) return failed;
-  if (!failed) spdlog::warn("{}: goes on without: {}", config_.name, failed.error().message);
-  waiting_since_ns_ = 0;
-  sources_ = std::move(sources);
-  missing_ = std::move(missing);
-  // Beside the first stream's cursor: where the uplink may write.
-  const std::string path_stem =
-      gateway_config_.spill_dir + "/" + config_.streams.front() + "/cursors/" + config_.name;
-  if (!known_time_) known_time_.emplace(env_, path_stem + ".utc");
-  for (UplinkLink& link : links_) link.open_budget(path_stem);
-  return {};
-}
-
-/// One of the streams that did not open does now.
-bool UplinkRunner::missing_one_is_back() const {
-  return std::any_of(missing_.begin(), missing_.end(), [this](const std::string& stream) {
-    return StreamSource::open(env_, gateway_config_.spill_dir, stream, config_.name).has_value();
-  });
-}
-
-/// Other files stand under the names of those that are open, or another gateway's id.
-bool UplinkRunner::spill_changed() {
-  const auto moved = [](const auto& source) { return source->moved(); };
-  if (std::any_of(sources_.begin(), sources_.end(), moved) || missing_one_is_back()) return true;
-  const auto gateway = core::load_gateway(env_, gateway_config_.spill_dir);
-  return gateway && gateway->id != gateway_.id;
-}
-
-std::vector<StreamShare> UplinkRunner::shares() const {
-  std::vector<StreamShare> shares;
-  for (const auto& source : sources_) {
-    const auto found =
-        std::find_if(stream_configs_.begin(), stream_configs_.end(),
-                     [&](const auto& stream) { return stream.name == source->name(); });
-    const bool known = found != stream_configs_.end();
-    shares.push_back(known ? StreamShare{found->priority, found->weight} : StreamShare{});
-  }
-  return shares;
 }
 
 // --- which link ---
@@ -242,6 +172,13 @@ void UplinkRunner::begin_session(const ConnectionPointer& connection) {
   opened_ns_ = env_.boottime_ns();
   welcomed_ = false;
   at_once_ = false;
+  // Those that the last Hello had no room for come first.
+  const std::size_t left_out = session_ ? session_->left_out() : 0;
+  if (left_out < sources_.size()) {
+    std::rotate(sources_.begin(), sources_.end() - static_cast<std::ptrdiff_t>(left_out),
+                sources_.end());
+  }
+  named_at_ns_ = opened_ns_;
   std::vector<BlockSource*> sources;
   for (const auto& source : sources_) sources.push_back(source.get());
   UplinkSessionOptions options;
@@ -398,6 +335,7 @@ void UplinkRunner::poll_later() {
 
 void UplinkRunner::tick() {
   sync_cursors();
+  look_for_foreign();
   if (known_time_) known_time_->look();
   for (UplinkLink& link : links_) link.tick();
   if (active_ != nullptr) check_session();

@@ -66,9 +66,13 @@ class UplinkRunner {
   using ConnectionPointer = std::shared_ptr<Connection>;
 
   void wait_for_agent();
+  // runner_sources.cc
+  [[nodiscard]] static bool cannot_be_helped(const core::Error& error);
   [[nodiscard]] bool missing_one_is_back() const;
   [[nodiscard]] bool spill_changed();
   [[nodiscard]] core::Result<void> open_sources();
+  void open_notes(const std::string& path_stem);
+  void look_for_foreign();
   [[nodiscard]] std::vector<StreamShare> shares() const;
 
   void choose();
@@ -110,6 +114,9 @@ class UplinkRunner {
   std::vector<std::unique_ptr<StreamSource>> sources_;
   std::vector<std::string> missing_;    // streams that do not open; the others go without them
   std::uint64_t waiting_since_ns_ = 0;  // for all of them, by BOOTTIME; 0: not yet
+  std::uint64_t looked_at_ns_ = 0;
+  std::string look_error_;
+  std::uint64_t named_at_ns_ = 0;  // when the session's Hello named the streams
   std::vector<UplinkLink> links_;
   std::optional<KnownTime> known_time_;  // as soon as the agent has been here
   LinkChooser chooser_;

@@ -29,6 +29,7 @@ StreamScheduler::StreamScheduler(std::vector<StreamShare> shares) : live_bytes_(
 
 void StreamScheduler::begin() {
   for (Turn& turn : turns_) turn.asked = false;
+  in_order_ = false;
 }
 
 bool StreamScheduler::is_owed(const Turn& turn) const {
@@ -47,15 +48,29 @@ bool StreamScheduler::goes_before(const Turn& one, const Turn& other) const {
   return one.served < other.served;
 }
 
-std::optional<std::size_t> StreamScheduler::next(Admission admission) const {
-  std::optional<std::size_t> best;
+/// Of equals the first goes first.
+bool StreamScheduler::goes_behind(std::size_t one, std::size_t other) const {
+  if (goes_before(turns_[other], turns_[one])) return true;
+  return other < one && !goes_before(turns_[one], turns_[other]);
+}
+
+void StreamScheduler::put_in_order() {
+  order_.clear();
   for (std::size_t i = 0; i < turns_.size(); ++i) {
-    const Turn& turn = turns_[i];
-    if (turn.asked) continue;
-    const bool may = admission == Admission::kAll || turn.live_credit != 0 || is_owed(turn);
-    if (may && (!best || goes_before(turn, turns_[*best]))) best = i;
+    if (!turns_[i].asked) order_.push_back(i);
   }
-  return best;
+  std::make_heap(order_.begin(), order_.end(),
+                 [this](std::size_t one, std::size_t other) { return goes_behind(one, other); });
+  in_order_ = true;
+}
+
+std::optional<std::size_t> StreamScheduler::next(Admission admission) {
+  if (!in_order_) put_in_order();
+  if (order_.empty()) return {};
+  // If this one may not, none behind it may.
+  const Turn& first = turns_[order_.front()];
+  const bool may = admission == Admission::kAll || first.live_credit != 0 || is_owed(first);
+  return may ? std::optional(order_.front()) : std::nullopt;
 }
 
 /// Its idle time gives it no claim to more than the others.
@@ -73,6 +88,7 @@ void StreamScheduler::catch_up(Turn& turn) const {
 void StreamScheduler::sent(std::size_t stream, std::uint64_t bytes) {
   bytes = std::min(bytes, kMessageBytesMax);
   Turn& turn = turns_[stream];
+  in_order_ = false;
   if (!turn.waiting) catch_up(turn);
   turn.waiting = true;
   turn.served += std::max<std::uint64_t>(bytes * kWeightScale / turn.share.weight, 1);
@@ -87,6 +103,13 @@ void StreamScheduler::sent(std::size_t stream, std::uint64_t bytes) {
 }
 
 void StreamScheduler::found_empty(std::size_t stream) {
+  if (in_order_ && !order_.empty() && order_.front() == stream) {
+    std::pop_heap(order_.begin(), order_.end(),
+                  [this](std::size_t one, std::size_t other) { return goes_behind(one, other); });
+    order_.pop_back();
+  } else {
+    in_order_ = false;
+  }
   Turn& turn = turns_[stream];
   turn.asked = true;
   turn.waiting = false;

@@ -43,11 +43,14 @@ class StreamScheduler {
 
   /// What a stream may send as live data after it was found empty; also the size of a message that
   /// is owed.
-  void set_live_bytes(std::uint64_t bytes) { live_bytes_ = bytes; }
-  /// A new look at all streams.
+  void set_live_bytes(std::uint64_t bytes) {
+    live_bytes_ = bytes;
+    in_order_ = false;
+  }
+  /// A new look at all streams: of n that are empty it takes n log n steps.
   void begin();
   /// Whom to ask next; nothing if all that may send were asked. Answer with sent() or found_empty().
-  [[nodiscard]] std::optional<std::size_t> next(Admission admission) const;
+  [[nodiscard]] std::optional<std::size_t> next(Admission admission);
   void sent(std::size_t stream, std::uint64_t bytes);
   void found_empty(std::size_t stream);
 
@@ -65,9 +68,14 @@ class StreamScheduler {
 
   [[nodiscard]] bool is_owed(const Turn& turn) const;
   [[nodiscard]] bool goes_before(const Turn& one, const Turn& other) const;
+  [[nodiscard]] bool goes_behind(std::size_t one, std::size_t other) const;
   void catch_up(Turn& turn) const;
+  void put_in_order();
 
   std::vector<Turn> turns_;
+  /// Those that were not asked, as a heap: its front is next. The order changes with what is sent.
+  std::vector<std::size_t> order_;
+  bool in_order_ = false;
   std::uint64_t weights_ = 0;
   std::uint64_t live_bytes_;
 };

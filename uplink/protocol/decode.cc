@@ -55,6 +55,11 @@ Result<HeldStream> held_from(const protocol::HeldStream& table) {
     stream.journals.push_back({uuid_from(*journal->journal()), journal->sequence(),
                                journal->first_offset(), journal->next_offset()});
   }
+  if (table.gateway() != nullptr) stream.gateway = uuid_from(*table.gateway());
+  if (table.gateway_name() != nullptr) {
+    SPILLWAY_TRY(gateway_name, name_from(*table.gateway_name(), "gateway name"));
+    stream.gateway_name = std::move(gateway_name);
+  }
   return stream;
 }
 

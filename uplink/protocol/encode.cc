@@ -45,7 +45,13 @@ Offset<protocol::HeldStream> held(FlatBufferBuilder& builder, const HeldStream& 
   }
   const auto list = builder.CreateVector(journals);
   const auto name = builder.CreateString(stream.name);
-  return protocol::CreateHeldStream(builder, name, stream.oldest_offset, list);
+  if (stream.gateway.is_nil()) {
+    return protocol::CreateHeldStream(builder, name, stream.oldest_offset, list);
+  }
+  const protocol::Id gateway = id_of(stream.gateway);
+  const auto gateway_name = builder.CreateString(stream.gateway_name);
+  return protocol::CreateHeldStream(builder, name, stream.oldest_offset, list, &gateway,
+                                    gateway_name);
 }
 
 Offset<protocol::WantedStream> wanted(FlatBufferBuilder& builder, const WantedStream& stream) {

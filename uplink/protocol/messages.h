@@ -47,8 +47,11 @@ inline constexpr std::uint8_t kShortForm = 1;
 inline constexpr std::size_t kShortBytesMax = kDecodedBytesPerMessageMax;
 /// Of one stream the consumer keeps this many dictionaries, the latest ones.
 inline constexpr std::size_t kDictionariesOfStreamMax = 2;
-inline constexpr std::size_t kStreamsMax = 256;
+/// A relay's session names the streams of all gateways behind it.
+inline constexpr std::size_t kStreamsMax = 4096;
 inline constexpr std::size_t kJournalsMax = 4096;
+/// Streams and journals that one Hello names, at most; what is more, the next session's does.
+inline constexpr std::size_t kHeldMax = 16'000;
 inline constexpr std::size_t kNameBytesMax = 255;
 inline constexpr std::size_t kTextBytesMax = 500;
 /// Verdicts in one Ack, at most.
@@ -65,6 +68,8 @@ struct HeldStream {
   std::string name;
   std::uint64_t oldest_offset = 0;
   std::vector<core::JournalRange> journals;  // ascending
+  core::Uuid gateway{};                      // whose it is; nil: the Hello's
+  std::string gateway_name{};                // of that gateway, if it is another one
 };
 
 struct Hello {

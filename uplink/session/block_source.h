@@ -18,6 +18,12 @@
 
 namespace spillway::uplink {
 
+/// The gateway whose stream a relay passes on.
+struct Origin {
+  core::Uuid gateway;
+  std::string gateway_name;
+};
+
 class BlockSource {
  public:
   BlockSource() = default;
@@ -31,6 +37,14 @@ class BlockSource {
   [[nodiscard]] virtual core::Result<std::uint64_t> oldest_offset() = 0;
   /// The next items are the declarations that the block at `offset` needs, then data from there on.
   [[nodiscard]] virtual core::Result<void> seek(std::uint64_t offset) = 0;
+  /// The same in the journal of this number: see StreamReader::seek_in.
+  [[nodiscard]] virtual core::Result<void> seek_in(std::uint64_t journal_sequence,
+                                                   std::uint64_t offset) {
+    static_cast<void>(journal_sequence);
+    return seek(offset);
+  }
+  /// Whose stream it is, if it is another gateway's; else null.
+  [[nodiscard]] virtual const Origin* origin() const { return nullptr; }
   /// True: compressed blocks come as they are stored, and their dictionaries with them. False, and at
   /// first: they come decoded.
   virtual void offer_stored(bool stored) = 0;

@@ -89,7 +89,7 @@ bool MessagePacker::worth_trying(std::size_t content_bytes) {
 }
 
 void MessagePacker::note(std::span<const std::byte> content, std::size_t packed_bytes) {
-  if (state_ == State::kTraining) return;
+  if (state_ == State::kTraining || state_ == State::kForgoing) return;
   if (state_ == State::kCollecting) collect(content);
   raw_bytes_ += content.size();
   packed_bytes_ += packed_bytes;

@@ -12,6 +12,8 @@
 //      +---------------------------------------------------------+
 //        once, for a better one, and when messages have become half as large again as they were
 //
+//   kForgoing from the start: where there are too many streams.
+//
 // Invariants:
 //  1. Nothing is packed for a far end that did not agree to short forms, and no dictionary is used
 //     that this session has not told or its Welcome named.
@@ -50,6 +52,9 @@ class MessagePacker {
   /// and so few bytes cost little. Of the system sensor it saves a tenth.
   static constexpr std::size_t kSmallBytes = 4 * 1024;
 
+  /// From now on without a dictionary: it and its samples take hundreds of kilobytes, too much for each
+  /// of thousands of streams.
+  void forgo_dictionary() { state_ = State::kForgoing; }
   /// A session's Welcome: what the far end takes, and the dictionaries of this stream that it has.
   void begin_session(bool short_form, std::span<const std::uint64_t> known);
   /// The Dictionary message that has to go before the next Blocks, if one has.
@@ -62,7 +67,7 @@ class MessagePacker {
   void finish(const core::Training& training, const core::Result<void>& outcome);
 
  private:
-  enum class State : std::uint8_t { kCollecting, kTraining, kUsing, kResting };
+  enum class State : std::uint8_t { kCollecting, kTraining, kUsing, kResting, kForgoing };
 
   [[nodiscard]] std::optional<Bytes> compress(std::span<const std::byte> content) const;
   [[nodiscard]] bool worth_trying(std::size_t content_bytes);

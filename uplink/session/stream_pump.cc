@@ -43,7 +43,12 @@ Result<HeldStream> StreamPump::describe() {
   }
   ranges_ = ranges;
   oldest_offset_ = oldest;
-  return HeldStream{source_.name(), oldest_offset_, ranges_};
+  HeldStream held{source_.name(), oldest_offset_, ranges_};
+  if (const Origin* origin = source_.origin()) {
+    held.gateway = origin->gateway;
+    held.gateway_name = origin->gateway_name;
+  }
+  return held;
 }
 
 Result<void> StreamPump::start(const WantedStream& wanted, PeerTakes takes) {
@@ -60,7 +65,8 @@ Result<void> StreamPump::start(const WantedStream& wanted, PeerTakes takes) {
       return fail(ErrorCode::kProtocol, "Welcome names journals in another order than Hello");
     }
     const bool newest = i + 1 == ranges_.size();
-    if (newest && want.next_offset > range.next_offset) {
+    if (origin() != nullptr) wanted_[range.journal] = want.next_offset;
+    if (newest && origin() == nullptr && want.next_offset > range.next_offset) {
       return fail(
           ErrorCode::kRefused,
           "the consumer holds stream " + name() + " up to offset " +
@@ -74,11 +80,15 @@ Result<void> StreamPump::start(const WantedStream& wanted, PeerTakes takes) {
     last = &want;
     if (want.next_offset < end_of(i)) break;
   }
-  if (last != nullptr && last->last_record != 0) SPILLWAY_CHECKED(check_history(*last));
+  // Of a relayed stream its origin answers for that: one gateway that was set back must not keep the
+  // relay from delivering for all the others.
+  const bool own = origin() == nullptr;
+  if (own && last != nullptr && last->last_record != 0) SPILLWAY_CHECKED(check_history(*last));
   source_.offer_stored(takes.zstd);
   source_.packer().begin_session(takes.short_form, wanted.dictionaries);
-  SPILLWAY_CHECKED(source_.seek(start));
+  SPILLWAY_CHECKED(source_.seek_in(acked_.journal_sequence, start));
   position_ = start;
+  reading_ = acked_.journal;
   sent_offset_ = start;
   sent_journal_ = acked_.journal;
   if (ranges_.empty()) return {};
@@ -101,6 +111,7 @@ Result<void> StreamPump::check_history(const WantedJournal& wanted) {
 }
 
 std::uint64_t StreamPump::end_of(std::size_t range) const {
+  if (origin() != nullptr) return ranges_[range].next_offset;
   return range + 1 < ranges_.size() ? ranges_[range + 1].first_offset : ranges_[range].next_offset;
 }
 
@@ -152,6 +163,11 @@ Result<void> StreamPump::collect() {
     SPILLWAY_TRY(item, source_.next());
     if (!item) return {};
     if (const auto* gap = std::get_if<core::Gap>(&*item)) {
+      if (origin() != nullptr) {
+        journal_ended_ = find(gap->journal) == nullptr;  // the next session names it
+        if (journal_ended_) return {};
+        enter_journal(gap->journal);
+      }
       if (gap->next_offset <= position_) continue;
       gap_ = *gap;
       gap_->first_offset = std::max(gap->first_offset, position_);
@@ -161,6 +177,13 @@ Result<void> StreamPump::collect() {
     if (!taken) return {};
   }
   return {};
+}
+
+/// Only ever to a later one: blocks and gaps come in the journals' order.
+void StreamPump::enter_journal(const core::Uuid& journal) {
+  if (journal == reading_) return;
+  reading_ = journal;
+  position_ = wanted_[journal];
 }
 
 /// False: the block does not belong into this message and is held for a later one.
@@ -175,9 +198,12 @@ Result<bool> StreamPump::take(const core::Block& block) {
     journal_ended_ = std::any_of(ranges.begin(), ranges.end(),
                                  [&](const auto& range) { return range.journal == block.journal; });
   }
+  if (!foreign && origin() != nullptr) enter_journal(block.journal);
   if (!foreign && data && base + block.header.count() <= position_) return true;
   const bool missing = !foreign && data && base > position_;
-  if (missing && !gap_) gap_ = core::Gap{position_, base, format::GapReason::none, 0};
+  if (missing && !gap_) {
+    gap_ = core::Gap{position_, base, format::GapReason::none, 0, block.journal};
+  }
   const bool other_journal = !runs_.empty() && block.journal != run_journal_;
   const bool no_room = !runs_.empty() && run_bytes_ + bytes_of(block) > run_bytes_target_;
   if (foreign || missing || other_journal || no_room) {
@@ -235,8 +261,12 @@ std::optional<Bytes> StreamPump::flush_gap() {
     return {};
   }
   std::size_t at = ranges_.size() - 1;
-  while (at > 0 && ranges_[at].first_offset > gap_->first_offset) --at;
-  const bool newest = at + 1 == ranges_.size();
+  const bool told = origin() != nullptr && find(gap_->journal) != nullptr;
+  const auto belongs = [&](const core::JournalRange& range) {
+    return told ? range.journal == gap_->journal : range.first_offset <= gap_->first_offset;
+  };
+  while (at > 0 && !belongs(ranges_[at])) --at;
+  const bool newest = told || at + 1 == ranges_.size();
   const std::uint64_t end = newest ? std::numeric_limits<std::uint64_t>::max() : end_of(at);
   const std::uint64_t next = std::min(gap_->next_offset, end);
   const GapMessage gap{index_, ranges_[at].journal, gap_->first_offset, next,

@@ -6,13 +6,17 @@
 // Invariants:
 //  1. Messages of one stream go out in offset order; a message holds blocks of one journal only.
 //  2. acked <= sent in each journal, and neither goes back within a session.
-//  3. in_flight_bytes() counts the messages that moved the offset on and whose end is not
+//  3. A relayed stream's journals are told one after the other, each for itself: the next one may begin
+//     below the end of the one before. And its far end may hold more than the relay, which was behind
+//     once: the records are the origin's, so they are the same.
+//  4. in_flight_bytes() counts the messages that moved the offset on and whose end is not
 //     acknowledged; packed and compressed ones by what they decode to, for that is what the far end
 //     holds.
 #pragma once
 
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <optional>
 #include <vector>
 
@@ -50,9 +54,12 @@ class StreamPump {
   [[nodiscard]] core::Result<void> acknowledge(const ShortAck& ack);
 
   [[nodiscard]] std::uint64_t in_flight_bytes() const { return in_flight_bytes_; }
+  [[nodiscard]] std::size_t in_flight_messages() const { return in_flight_.size(); }
   /// The spill goes on in a journal that Hello did not name: the session must begin anew.
   [[nodiscard]] bool journal_ended() const { return journal_ended_; }
   [[nodiscard]] const std::string& name() const { return source_.name(); }
+  /// Whose stream it is, if this machine relays it; else null.
+  [[nodiscard]] const Origin* origin() const { return source_.origin(); }
   [[nodiscard]] core::Uuid journal() const;
   [[nodiscard]] std::uint64_t acked_offset() const { return acked_.next_offset; }
   [[nodiscard]] std::uint64_t sent_offset() const { return sent_offset_; }
@@ -82,6 +89,7 @@ class StreamPump {
   [[nodiscard]] std::uint64_t end_of(std::size_t range) const;
   [[nodiscard]] bool is_covered(const Sent& sent, const core::JournalRange& range,
                                 std::uint64_t next_offset) const;
+  void enter_journal(const core::Uuid& journal);
   void note_sent(const core::Uuid& journal, std::uint64_t next_offset, std::uint64_t bytes);
 
   std::uint16_t index_;
@@ -103,6 +111,8 @@ class StreamPump {
   Bytes held_stored_;
 
   std::uint64_t position_ = 0;  // read up to here: the next data block or gap begins here
+  core::Uuid reading_;          // of a relayed stream: the journal in which
+  std::map<core::Uuid, std::uint64_t> wanted_;  // of such a one: from where each journal is wanted
   std::uint64_t sent_offset_ = 0;
   core::Uuid sent_journal_;
   core::CursorPosition acked_;

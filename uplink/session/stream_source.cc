@@ -31,7 +31,26 @@ Result<std::unique_ptr<StreamSource>> StreamSource::open(core::env::Env& env,
                                                          const std::string& spill_dir,
                                                          const std::string& stream,
                                                          const std::string& uplink) {
-  const std::string directory = spill_dir + "/" + stream;
+  return open_in(env, spill_dir + "/" + stream, stream, uplink);
+}
+
+Result<std::unique_ptr<StreamSource>> StreamSource::open_foreign(core::env::Env& env,
+                                                                 const core::ForeignPlace& place,
+                                                                 const std::string& uplink) {
+  SPILLWAY_TRY(source, open_in(env, place.directory, place.stream, uplink));
+  // Without a segment nothing tells the reader what it reads.
+  SPILLWAY_TRY(journals, source->journals());
+  if (journals.empty()) {
+    return core::fail(core::ErrorCode::kNotFound, "nothing is stored in " + place.directory);
+  }
+  source->origin_ = Origin{place.gateway, place.gateway_name};
+  return std::move(source);
+}
+
+Result<std::unique_ptr<StreamSource>> StreamSource::open_in(core::env::Env& env,
+                                                            const std::string& directory,
+                                                            const std::string& stream,
+                                                            const std::string& uplink) {
   // The reader first: it says whether the agent has been here, and nothing is made where it has
   // not.
   SPILLWAY_TRY(reader, core::StreamReader::open(env, directory));
@@ -82,6 +101,23 @@ bool StreamSource::moved() const {
 
 Result<std::vector<core::JournalRange>> StreamSource::journals() { return reader_->journals(); }
 
+std::optional<StreamSource::Published> StreamSource::published() {
+  const auto page = reader_->control();
+  if (!page) return std::nullopt;
+  return Published{page->next_offset(), page->appended_bytes(), page->newest_segment(),
+                   page->agent_pid()};
+}
+
+Result<std::optional<core::StreamItem>> StreamSource::next() {
+  if (!origin_) return reader_->next();
+  // Taken before the look: what comes behind it changes the page again.
+  const auto now = published();
+  if (now && now == dry_at_) return std::optional<core::StreamItem>();
+  SPILLWAY_TRY(item, reader_->next());
+  dry_at_ = item ? std::nullopt : now;
+  return item;
+}
+
 Result<void> StreamSource::acknowledge(const core::CursorPosition& position) {
   if (position_ && std::tie(position_->journal_sequence, position_->next_offset) >=
                        std::tie(position.journal_sequence, position.next_offset)) {
@@ -106,14 +142,28 @@ std::span<const std::byte> record_at(const core::Block& block, std::uint64_t off
 
 }  // namespace
 
+/// In a foreign stream offsets alone do not say which record is meant.
+Result<void> StreamSource::seek_record(core::StreamReader& reader, const core::Uuid& journal,
+                                       std::uint64_t offset) const {
+  if (!origin_) return reader.seek(offset);
+  SPILLWAY_TRY(ranges, reader.journals());
+  const auto found =
+      std::find_if(ranges.begin(), ranges.end(),
+                   [&](const core::JournalRange& range) { return range.journal == journal; });
+  if (found == ranges.end()) return reader.seek(offset);
+  return reader.seek_in(found->sequence, offset);
+}
+
 Result<core::DeadLetter> StreamSource::letter_of(core::StreamReader& reader,
+                                                 const core::Uuid& journal,
                                                  const Verdict& verdict) const {
   core::DeadLetter letter;
+  letter.journal = journal;
   letter.offset = verdict.offset;
   letter.reason = verdict.text;
   letter.refused_utc_ns = env_.utc_ns();
   std::map<std::uint64_t, format::LaneIdentity> lanes;
-  SPILLWAY_CHECKED(reader.seek(verdict.offset));
+  SPILLWAY_CHECKED(seek_record(reader, journal, verdict.offset));
   while (true) {
     SPILLWAY_TRY(item, reader.next());
     const auto* block = item ? std::get_if<core::Block>(&*item) : nullptr;
@@ -126,6 +176,7 @@ Result<core::DeadLetter> StreamSource::letter_of(core::StreamReader& reader,
       lanes[block->header.lane_id()] = declaration.identity();
     }
     if (kind != format::BlockKind::data) continue;
+    if (origin_ && block->journal != journal) return letter;
     const auto lane = lanes.find(block->header.lane_id());
     if (lane != lanes.end()) {
       letter.topic = core::topic_of(lane->second);
@@ -150,8 +201,7 @@ Result<void> StreamSource::refuse(const Ack& ack) {
       SPILLWAY_TRY(opened, core::StreamReader::open(env_, directory_));
       reader = std::move(opened);
     }
-    SPILLWAY_TRY(letter, letter_of(*reader, verdict));
-    letter.journal = ack.journal;
+    SPILLWAY_TRY(letter, letter_of(*reader, ack.journal, verdict));
     letters.push_back(std::move(letter));
   }
   if (letters.empty()) return {};

@@ -9,6 +9,8 @@
 //     before the cursor passes it.
 //  4. A disk that takes no cursor keeps no record from being sent: where the far end stands, its
 //     Welcome says. The cursor is kept in memory and written as soon as the disk takes it.
+//  5. A look at a foreign stream into which nothing was stored makes no system call: there may be
+//     thousands of them.
 #pragma once
 
 #include <memory>
@@ -18,6 +20,7 @@
 #include "spillway/core/dead_letters.h"
 #include "spillway/core/env/env.h"
 #include "spillway/core/env/file_identity.h"
+#include "spillway/core/relay_directory.h"
 #include "uplink/session/block_source.h"
 
 namespace spillway::uplink {
@@ -36,12 +39,24 @@ class StreamSource final : public BlockSource {
       core::env::Env& env, const std::string& spill_dir, const std::string& stream,
       const std::string& uplink);
 
+  /// The same of another gateway's stream in a relay's directory.
+  [[nodiscard]] static core::Result<std::unique_ptr<StreamSource>> open_foreign(
+      core::env::Env& env, const core::ForeignPlace& place, const std::string& uplink);
+
   const std::string& name() const override { return name_; }
+  const Origin* origin() const override { return origin_ ? &*origin_ : nullptr; }
   core::Result<std::vector<core::JournalRange>> journals() override;
   core::Result<std::uint64_t> oldest_offset() override { return reader_->oldest_offset(); }
-  core::Result<void> seek(std::uint64_t offset) override { return reader_->seek(offset); }
+  core::Result<void> seek(std::uint64_t offset) override {
+    dry_at_.reset();
+    return reader_->seek(offset);
+  }
   void offer_stored(bool stored) override { reader_->offer_stored(stored); }
-  core::Result<std::optional<core::StreamItem>> next() override { return reader_->next(); }
+  core::Result<void> seek_in(std::uint64_t journal_sequence, std::uint64_t offset) override {
+    dry_at_.reset();
+    return reader_->seek_in(journal_sequence, offset);
+  }
+  core::Result<std::optional<core::StreamItem>> next() override;
   core::Result<void> acknowledge(const core::CursorPosition& position) override;
   core::Result<void> refuse(const Ack& ack) override;
 
@@ -69,7 +84,24 @@ class StreamSource final : public BlockSource {
   /// The record and what its lane says of it, as a dead letter; one that is no longer held is an
   /// empty one.
   [[nodiscard]] core::Result<core::DeadLetter> letter_of(core::StreamReader& reader,
+                                                         const core::Uuid& journal,
                                                          const Verdict& verdict) const;
+  [[nodiscard]] core::Result<void> seek_record(core::StreamReader& reader,
+                                               const core::Uuid& journal,
+                                               std::uint64_t offset) const;
+  /// What the control page says; a relay's writer changes it with whatever it stores.
+  struct Published {
+    std::uint64_t next_offset = 0;
+    std::uint64_t appended_bytes = 0;
+    std::uint64_t newest_segment = 0;
+    std::uint32_t writer_pid = 0;
+    bool operator==(const Published&) const = default;
+  };
+
+  [[nodiscard]] static core::Result<std::unique_ptr<StreamSource>> open_in(
+      core::env::Env& env, const std::string& directory, const std::string& stream,
+      const std::string& uplink);
+  [[nodiscard]] std::optional<Published> published();
   [[nodiscard]] core::Result<void> open_cursor();
   [[nodiscard]] core::Result<void> adopt(const std::optional<core::CursorPosition>& found);
   [[nodiscard]] core::Result<void> write_cursor();
@@ -86,6 +118,8 @@ class StreamSource final : public BlockSource {
   std::unique_ptr<core::Cursor> cursor_;  // null while the disk does not let it be opened
   std::optional<core::env::FileIdentity> cursor_file_;
   std::optional<core::env::FileIdentity> control_file_;
+  std::optional<Origin> origin_;
+  std::optional<Published> dry_at_;  // of a foreign stream: nothing to read before this changes
   std::optional<core::CursorPosition> position_;
   bool unwritten_ = false;
   Refused refused_;

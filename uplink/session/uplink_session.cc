@@ -45,12 +45,6 @@ UplinkSession::UplinkSession(UplinkSessionOptions options, std::span<BlockSource
   }
 }
 
-std::uint64_t UplinkSession::in_flight_bytes() const {
-  std::uint64_t bytes = 0;
-  for (const StreamPump& pump : pumps_) bytes += pump.in_flight_bytes();
-  return bytes;
-}
-
 Error UplinkSession::close(Error error, bool tell) {
   state_ = UplinkState::kClosed;
   if (tell && !farewell_) {
@@ -79,7 +73,34 @@ Result<Bytes> UplinkSession::on_open(std::uint64_t now_ns) {
   waiting_since_ns_ = now_ns;
   silent_since_ns_ = now_ns;
   hello_sent_ns_ = now_ns;
-  return encode(hello);
+  Bytes message = encode_within_bounds(hello);
+  // It knows none but those that are sent.
+  if (left_out_ != 0) scheduler_ = StreamScheduler(shares_of(options_, pumps_.size()));
+  return message;
+}
+
+/// Of a relay with thousands of streams: what a gateway is called is left out first, then streams.
+Bytes UplinkSession::encode_within_bounds(Hello& hello) {
+  std::size_t held = hello.streams.size();
+  for (const HeldStream& stream : hello.streams) held += stream.journals.size();
+  const auto leave_last_out = [&] {
+    held -= 1 + hello.streams.back().journals.size();
+    hello.streams.pop_back();
+    pumps_.pop_back();
+    ++left_out_;
+  };
+  while (held > kHeldMax && hello.streams.size() > 1) leave_last_out();
+  Bytes message = encode(hello);
+  if (message.size() <= kControlBytesMax) return message;
+  for (HeldStream& stream : hello.streams) stream.gateway_name.clear();
+  message = encode(hello);
+  while (message.size() > kControlBytesMax && hello.streams.size() > 1) {
+    for (std::size_t n = hello.streams.size() / 8 + 1; n > 0 && hello.streams.size() > 1; --n) {
+      leave_last_out();
+    }
+    message = encode(hello);
+  }
+  return message;
 }
 
 Result<void> UplinkSession::on_message(std::span<const std::byte> bytes, std::uint64_t now_ns) {
@@ -148,8 +169,11 @@ Result<void> UplinkSession::handle_ack(const AnyAck& ack, std::uint64_t now_ns) 
   }
   StreamPump& pump = pumps_[ack.stream];
   const std::uint64_t before = pump.acked_offset();
+  const std::uint64_t in_flight = pump.in_flight_bytes();
   SPILLWAY_CHECKED(pump.acknowledge(ack));
-  if (pump.acked_offset() > before) progressed_ = true;
+  in_flight_bytes_ -= in_flight - pump.in_flight_bytes();
+  // A relayed stream's next journal may begin below the end of the one before.
+  if (pump.acked_offset() > before || pump.in_flight_bytes() < in_flight) progressed_ = true;
   note_acknowledged(ack.stream, now_ns);
   return {};
 }
@@ -177,8 +201,7 @@ Error UplinkSession::refused(const Refusal& refusal) {
 Result<std::optional<Bytes>> UplinkSession::pull(std::uint64_t now_ns) {
   if (state_ != UplinkState::kStreaming) return std::optional<Bytes>();
   const bool idle = in_flight_bytes() == 0;
-  for (StreamPump& pump : pumps_) pump.tell_time(now_ns);
-  auto message = pull_in_turn(now_ns);
+  auto message = pull_or_renew(now_ns);
   if (!message) return tl::unexpected(close(std::move(message).error(), true));
   // The clock of the ack timeout starts when something is on its way again.
   if (*message && idle) {
@@ -216,19 +239,16 @@ Result<std::optional<Bytes>> UplinkSession::pull_in_turn(std::uint64_t now_ns) {
     StreamPump& pump = pumps_[*stream];
     const std::uint64_t before = pump.in_flight_bytes();
     const std::uint64_t offset = pump.sent_offset();
+    pump.tell_time(now_ns);
     SPILLWAY_TRY(message, pump.pull(blocks_target(*stream)));
+    in_flight_bytes_ += pump.in_flight_bytes() - before;
+    if (pump.journal_ended()) ended_ = *stream;
     if (message) {
-      note_sent(*stream,
-                {message->size(), pump.in_flight_bytes() - before, pump.sent_offset() - offset},
-                now_ns);
+      const std::uint64_t records = pump.sent_offset() - std::min(offset, pump.sent_offset());
+      note_sent(*stream, {message->size(), pump.in_flight_bytes() - before, records}, now_ns);
       return std::move(message);
     }
     scheduler_.found_empty(*stream);
-    if (pump.journal_ended() && in_flight_bytes() == 0) {
-      pause_ = Pause::kNone;
-      return fail(ErrorCode::kUnavailable,
-                  "stream " + pump.name() + " goes on in a new journal: beginning a new session");
-    }
   }
   if (*admitted == Admission::kAll) send_window_.on_starved();
   return std::optional<Bytes>();
@@ -239,7 +259,7 @@ void UplinkSession::note_sent(std::size_t stream, const Pulled& pulled, std::uin
   scheduler_.sent(stream, pulled.bytes);
   if (pulled.blocks == 0) return;
   Lane& lane = lanes_[stream];
-  lane.sent.push_back({pumps_[stream].sent_offset(), send_window_.on_sent(pulled.bytes, now_ns)});
+  lane.sent.push_back(send_window_.on_sent(pulled.bytes, now_ns));
   const auto bytes = static_cast<double>(pulled.bytes);
   lane.blocks_per_byte = smoothed(lane.blocks_per_byte, static_cast<double>(pulled.blocks) / bytes);
   if (pulled.records == 0) return;
@@ -249,11 +269,9 @@ void UplinkSession::note_sent(std::size_t stream, const Pulled& pulled, std::uin
 }
 
 void UplinkSession::note_acknowledged(std::size_t stream, std::uint64_t now_ns) {
-  const StreamPump& pump = pumps_[stream];
-  std::deque<Sent>& sent = lanes_[stream].sent;
-  while (!sent.empty() &&
-         (sent.front().next_offset <= pump.acked_offset() || pump.in_flight_bytes() == 0)) {
-    send_window_.on_acknowledged(sent.front().flight, now_ns);
+  std::deque<Flight>& sent = lanes_[stream].sent;
+  while (sent.size() > pumps_[stream].in_flight_messages()) {
+    send_window_.on_acknowledged(sent.front(), now_ns);
     sent.pop_front();
   }
 }
@@ -262,6 +280,27 @@ std::uint64_t UplinkSession::silent_ns(std::uint64_t now_ns) const {
   const bool waits = state_ == UplinkState::kHelloSent ||
                      (state_ == UplinkState::kStreaming && in_flight_bytes() != 0);
   return waits && now_ns > silent_since_ns_ ? now_ns - silent_since_ns_ : 0;
+}
+
+Result<std::optional<Bytes>> UplinkSession::pull_or_renew(std::uint64_t now_ns) {
+  SPILLWAY_TRY(renewing, is_renewing());
+  if (renewing) return std::optional<Bytes>();
+  SPILLWAY_TRY(message, pull_in_turn(now_ns));
+  // What was just read may have told that a journal has ended.
+  if (!message) SPILLWAY_CHECKED(is_renewing());
+  return std::move(message);
+}
+
+/// Nothing more is sent then, so that what is on its way comes to an end, however busy other streams
+/// are; once it has, the session ends.
+Result<bool> UplinkSession::is_renewing() {
+  if (!ended_ && !renewing_) return false;
+  if (in_flight_bytes() != 0) return true;
+  pause_ = Pause::kNone;
+  return fail(ErrorCode::kUnavailable,
+              ended_ ? "stream " + pumps_[*ended_].name() +
+                           " goes on in a new journal: beginning a new session"
+                     : "there are other streams now: beginning a new session");
 }
 
 Result<void> UplinkSession::on_tick(std::uint64_t now_ns) {

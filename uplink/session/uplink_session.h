@@ -75,6 +75,12 @@ class UplinkSession {
   /// Timeouts; call about once a second.
   [[nodiscard]] core::Result<void> on_tick(std::uint64_t now_ns);
 
+  /// Of the sources given, how many this session's Hello had no room for: the last ones.
+  [[nodiscard]] std::size_t left_out() const { return left_out_; }
+  /// There are other streams now: what is on its way is waited for, then the session ends and the next
+  /// one names them.
+  void renew() { renewing_ = true; }
+
   [[nodiscard]] UplinkState state() const { return state_; }
   [[nodiscard]] Pause pause() const { return pause_; }
   /// The far end asked not to be called sooner than this; 0: it did not.
@@ -86,7 +92,7 @@ class UplinkSession {
   /// Something was acknowledged: the link works, backoff may start small again.
   [[nodiscard]] bool progressed() const { return progressed_; }
   [[nodiscard]] const std::vector<StreamPump>& streams() const { return pumps_; }
-  [[nodiscard]] std::uint64_t in_flight_bytes() const;
+  [[nodiscard]] std::uint64_t in_flight_bytes() const { return in_flight_bytes_; }
   [[nodiscard]] std::uint64_t window_bytes() const { return window_bytes_; }
   [[nodiscard]] const SendWindow& send_window() const { return send_window_; }
   /// The stream keeps up: it has no backlog.
@@ -99,14 +105,9 @@ class UplinkSession {
   [[nodiscard]] std::uint64_t silent_ns(std::uint64_t now_ns) const;
 
  private:
-  /// A message on its way, and where its end is.
-  struct Sent {
-    std::uint64_t next_offset = 0;
-    Flight flight;
-  };
   /// One stream's messages on their way; how many bytes of blocks make one on the wire.
   struct Lane {
-    std::deque<Sent> sent;
+    std::deque<Flight> sent;  // one for each of the pump's messages in flight
     double blocks_per_byte = 1;
     double bytes_per_record = 0;
   };
@@ -126,6 +127,9 @@ class UplinkSession {
   };
   void note_sent(std::size_t stream, const Pulled& pulled, std::uint64_t now_ns);
   void note_acknowledged(std::size_t stream, std::uint64_t now_ns);
+  [[nodiscard]] core::Result<std::optional<Bytes>> pull_or_renew(std::uint64_t now_ns);
+  [[nodiscard]] core::Result<bool> is_renewing();
+  [[nodiscard]] Bytes encode_within_bounds(Hello& hello);
   /// Closes the session with this error and says so to the peer.
   core::Error close(core::Error error, bool tell);
 
@@ -146,6 +150,10 @@ class UplinkSession {
   bool progressed_ = false;
   bool short_form_ = false;  // both ends know it
   bool peer_ended_ = false;
+  std::uint64_t in_flight_bytes_ = 0;  // of all streams: there may be thousands
+  bool renewing_ = false;
+  std::optional<std::size_t> ended_;  // the stream that goes on in a new journal
+  std::size_t left_out_ = 0;
 };
 
 }  // namespace spillway::uplink

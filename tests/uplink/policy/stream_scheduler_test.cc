@@ -178,6 +178,34 @@ TEST(StreamScheduler, NoStreamStarves) {
   }
 }
 
+TEST(StreamScheduler, InOneLookEachOfThousandsIsAskedOnceInItsOrder) {
+  constexpr std::size_t kStreams = 4096;
+  std::vector<StreamShare> shares;
+  for (std::size_t i = 0; i < kStreams; ++i) shares.push_back({static_cast<int>(i % 3), 1 + i % 5});
+  StreamScheduler scheduler(shares);
+  std::mt19937_64 random(1);
+  for (int i = 0; i < 1000; ++i) scheduler.sent(random() % kStreams, random() % (4 * kMessage));
+  const auto look = [&](Admission admission) {
+    scheduler.begin();
+    std::vector<std::size_t> order;
+    while (const auto stream = scheduler.next(admission)) {
+      order.push_back(*stream);
+      scheduler.found_empty(*stream);
+    }
+    return order;
+  };
+  auto order = look(Admission::kAll);
+  std::sort(order.begin(), order.end());
+  ASSERT_EQ(order.size(), kStreams);
+  EXPECT_EQ(std::adjacent_find(order.begin(), order.end()), order.end());
+  // Now all are live.
+  order = look(Admission::kLiveOnly);
+  ASSERT_EQ(order.size(), kStreams);
+  EXPECT_TRUE(std::is_sorted(order.begin(), order.end(), [&](std::size_t one, std::size_t other) {
+    return shares[one].priority > shares[other].priority;
+  }));
+}
+
 TEST(StreamScheduler, AnIdleStreamHasSavedUpNothing) {
   World world({{0, 1}, {0, 1}});
   world.drain();

@@ -54,6 +54,8 @@ uplink::WebSocketHandlers ConsumerServer::adopt(std::shared_ptr<uplink::WebSocke
   ConsumerSessionOptions options;
   options.unpacker = unpacker_;
   options.rules = {config_.max_record_bytes, config_.validate};
+  options.keeps_blocks = is_relay();
+  options.relays = config_.relays;
   auto connection = std::make_shared<ConsumerConnection>(*this, std::move(socket), options);
   connections_.insert(connection);
   return {[] {}, [connection](Bytes bytes) { connection->on_message(std::move(bytes)); }, [] {},
@@ -82,7 +84,7 @@ std::optional<Refusal> ConsumerServer::refusal_for(const ConsumerConnection& con
 
 void ConsumerServer::claim_streams(const ConnectionPointer& connection) {
   for (const StreamIntake& stream : connection->session().streams()) {
-    auto& owner = owners_[{connection->session().gateway(), stream.name()}];
+    auto& owner = owners_[{stream.gateway(), stream.name()}];
     const auto older = owner.lock();
     owner = connection;
     if (older == nullptr || older == connection) continue;
@@ -128,7 +130,7 @@ void ConsumerServer::set_known(KnownGateways known) {
 void ConsumerServer::forget(const ConnectionPointer& connection) {
   const core::Uuid& gateway = connection->session().gateway();
   for (const StreamIntake& stream : connection->session().streams()) {
-    const auto found = owners_.find({gateway, stream.name()});
+    const auto found = owners_.find({stream.gateway(), stream.name()});
     if (found != owners_.end() && found->second.lock() == connection) owners_.erase(found);
   }
   if (connection->let_in()) {
@@ -162,8 +164,11 @@ void ConsumerServer::note(const ConsumerConnection& connection, Sighting sightin
 }
 
 void ConsumerServer::note_inbox_failed(const Error& error) {
-  // One session's trouble, and not the inbox's.
-  if (error.code == core::ErrorCode::kBusy || error.code == core::ErrorCode::kCorrupt) return;
+  // One session's trouble, and not the inbox's. In a relay each stream fails for itself.
+  const bool is_one_sessions = error.code == core::ErrorCode::kBusy ||
+                               error.code == core::ErrorCode::kCorrupt ||
+                               error.code == core::ErrorCode::kInvalidArgument;
+  if (is_one_sessions || is_relay()) return;
   const std::uint64_t now_ns = env_.boottime_ns();
   if (!admission_.is_resting(now_ns)) {
     spdlog::error("records cannot be taken now, uplinks are asked to come back: {}", error.message);

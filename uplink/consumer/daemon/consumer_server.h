@@ -69,6 +69,7 @@ class ConsumerServer {
   void note_begin(const ConsumerConnection& connection);
   void note(const ConsumerConnection& connection, Sighting sighting);
   void note_inbox_failed(const core::Error& error);
+  [[nodiscard]] bool is_relay() const { return !config_.relay.directory.empty(); }
   [[nodiscard]] std::uint64_t retry_after_ms() {
     return admission_.retry_after_ms(env_.boottime_ns());
   }

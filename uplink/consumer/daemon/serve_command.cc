@@ -15,6 +15,7 @@
 #include "uplink/consumer/inbox/sqlite_inbox.h"
 #include "uplink/consumer/inbox/sqlite_schema.h"
 #include "uplink/consumer/inbox/waiting_inbox.h"
+#include "uplink/consumer/relay/open_relay.h"
 
 namespace spillway::consumer::tool {
 
@@ -48,34 +49,66 @@ bool may_be_waited_for(const core::Error& error) {
          error.code == ErrorCode::kBusy;
 }
 
-Result<std::unique_ptr<Inbox>> open_inbox(const std::string& path) {
-  auto opened = open_sqlite_inbox(path);
+Result<std::unique_ptr<Inbox>> open_inbox(WaitingInbox::Open open) {
+  auto opened = open();
   if (opened || !may_be_waited_for(opened.error())) return opened;
   spdlog::error("the inbox cannot be opened now and is tried again: {}", opened.error().message);
-  return std::unique_ptr<Inbox>(std::make_unique<WaitingInbox>(
-      [path] { return open_sqlite_inbox(path); }, std::move(opened).error()));
+  return std::unique_ptr<Inbox>(
+      std::make_unique<WaitingInbox>(std::move(open), std::move(opened).error()));
 }
 
-Result<void> serve(const core::ConsumerConfig& config) {
+Result<WaitingInbox::Open> opener_of(const core::Config& config) {
+  if (!config.consumer->relay.directory.empty()) {
+    return WaitingInbox::Open([config] { return open_relay(config); });
+  }
+  SPILLWAY_TRY(path, sqlite_path(config.consumer->inbox));
+  return WaitingInbox::Open([path = path] { return open_sqlite_inbox(path); });
+}
+
+/// What stands beside the records in a database: who may send, and for how long records stay.
+struct Keepers {
+  std::optional<GatewayKeeper> gateways;
+  std::optional<RetentionKeeper> retention;
+
+  void stop() {
+    retention.reset();
+    if (gateways) gateways->stop();
+  }
+};
+
+Result<void> start_keepers(boost::asio::io_context& io, ConsumerServer& server,
+                           const core::ConsumerConfig& config, Keepers& keepers) {
+  if (!config.relay.directory.empty()) {
+    server.set_known({});  // it has no registry: certificates say who may send
+    return {};
+  }
   SPILLWAY_TRY(path, sqlite_path(config.inbox));
-  SPILLWAY_TRY(inbox, open_inbox(path));
+  keepers.gateways.emplace(
+      [path = path] { return open_inbox_database(path); },
+      config.known_gateways_only ? SqliteGateways::kNewGatewaysMax : SqliteGateways::kGatewaysMax,
+      [&io, &server](KnownGateways known) {
+        boost::asio::post(io, [&server, known = std::move(known)] { server.set_known(known); });
+      });
+  server.when_seen([&keepers](const core::Uuid& gateway, const Sighting& seen) {
+    keepers.gateways->note(gateway, seen);
+  });
+  const RetentionRules rules{config.retain_ns, config.max_bytes};
+  if (rules.any()) {
+    keepers.retention.emplace([path = path] { return open_existing_inbox_database(path); }, rules);
+  }
+  return {};
+}
+
+Result<void> serve(const core::Config& all) {
+  const core::ConsumerConfig& config = *all.consumer;
+  SPILLWAY_TRY(open, opener_of(all));
+  SPILLWAY_TRY(inbox, open_inbox(std::move(open)));
   raise_descriptor_limit();
   InboxWriter writer(std::move(inbox));
   boost::asio::io_context io(1);
   ConsumerServer server(io, core::env::posix_env(), writer, config);
-  GatewayKeeper keeper(
-      [path = path] { return open_inbox_database(path); },
-      config.known_gateways_only ? SqliteGateways::kNewGatewaysMax : SqliteGateways::kGatewaysMax,
-      [&](KnownGateways known) {
-        boost::asio::post(io, [&server, known = std::move(known)] { server.set_known(known); });
-      });
-  server.when_seen(
-      [&](const core::Uuid& gateway, const Sighting& seen) { keeper.note(gateway, seen); });
-  std::optional<RetentionKeeper> retention;
-  const RetentionRules rules{config.retain_ns, config.max_bytes};
-  if (rules.any()) {
-    retention.emplace([path = path] { return open_existing_inbox_database(path); }, rules);
-  }
+  Keepers keepers;
+  SPILLWAY_CHECKED(start_keepers(io, server, config, keepers));
   SPILLWAY_CHECKED(server.listen());
   spdlog::info("listening on {}, inbox {}", config.listen, config.inbox);
 
@@ -93,8 +126,7 @@ Result<void> serve(const core::ConsumerConfig& config) {
     server.when_idle([&] { io.stop(); });
   });
   io.run();
-  retention.reset();
-  keeper.stop();
+  keepers.stop();
   writer.stop();
   spdlog::info("wrote {} transactions", writer.transactions());
   return {};
@@ -103,8 +135,8 @@ Result<void> serve(const core::ConsumerConfig& config) {
 }  // namespace
 
 int run_consumer(const std::string& config) {
-  const auto consumer = load_consumer(config);
-  const auto outcome = consumer ? serve(*consumer) : tl::unexpected(consumer.error());
+  const auto loaded = load_with_consumer(config);
+  const auto outcome = loaded ? serve(*loaded) : tl::unexpected(loaded.error());
   if (outcome) return kDone;
   spdlog::error("{}", outcome.error().message);
   return outcome.error().code == ErrorCode::kInvalidArgument ? kWrongUse : kSystemFailed;

@@ -15,12 +15,17 @@ int report(int exit_code, const std::string& message) {
 
 int report(const core::Error& error) { return report(core::exit_code_of(error), error.message); }
 
-Result<core::ConsumerConfig> load_consumer(const std::string& config) {
+Result<core::Config> load_with_consumer(const std::string& config) {
   SPILLWAY_TRY(loaded, core::load_config(config));
   if (!loaded.consumer) {
     return core::fail(core::ErrorCode::kInvalidArgument,
                       config + " has no [consumer] section: add one with listen and inbox");
   }
+  return std::move(loaded);
+}
+
+Result<core::ConsumerConfig> load_consumer(const std::string& config) {
+  SPILLWAY_TRY(loaded, load_with_consumer(config));
   return std::move(*loaded.consumer);
 }
 

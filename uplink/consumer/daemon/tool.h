@@ -29,6 +29,8 @@ void add_dead_command(CLI::App& app, const std::string& config, int& exit_code);
 int report(const core::Error& error);
 int report(int exit_code, const std::string& message);
 
+/// kInvalidArgument without [consumer].
+[[nodiscard]] core::Result<core::Config> load_with_consumer(const std::string& config);
 [[nodiscard]] core::Result<core::ConsumerConfig> load_consumer(const std::string& config);
 /// The file of "sqlite:/path".
 [[nodiscard]] core::Result<std::string> sqlite_path(const std::string& inbox);

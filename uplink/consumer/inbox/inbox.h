@@ -22,6 +22,7 @@
 #include <string>
 #include <vector>
 
+#include "spillway/core/format.h"
 #include "spillway/core/result.h"
 #include "spillway/core/uuid.h"
 
@@ -31,6 +32,10 @@ struct InboxKey {
   core::Uuid gateway;
   core::Uuid journal;
   std::string stream;
+  // In a question, what a relay has to know of them, too.
+  std::uint64_t journal_sequence = 0;
+  std::uint64_t journal_first_offset = 0;
+  std::string gateway_name{};
 };
 
 /// How far a key is stored.
@@ -105,6 +110,12 @@ struct LaneTotals {
   std::uint64_t records = 0;  // how many of this batch's records are this lane's
 };
 
+/// A checked block as it came, for an inbox that keeps blocks (ConsumerSessionOptions::keeps_blocks).
+struct InboxBlock {
+  format::BlockHeader header;
+  std::span<const std::byte> stored;  // points into InboxBatch::owner or ::decoded
+};
+
 /// What one message brought: to be applied as a whole.
 struct InboxBatch {
   InboxKey key;
@@ -120,6 +131,7 @@ struct InboxBatch {
   std::vector<LaneTotals> lanes;
   std::vector<InboxSchema> schemas;
   std::vector<InboxClock> clocks;
+  std::vector<InboxBlock> blocks;  // in their order, declarations among them; then no records
   std::uint64_t received_at_ns = 0;
   std::shared_ptr<const std::vector<std::byte>> owner;
   std::vector<std::shared_ptr<const std::vector<std::byte>>> decoded;  // of compressed blocks
@@ -149,6 +161,9 @@ class Inbox {
   /// transaction's error in each.
   virtual void commit(std::span<const InboxBatch> batches,
                       std::vector<core::Result<void>>& outcomes) = 0;
+  /// What is to be done about once a second, if anything is.
+  [[nodiscard]] virtual bool needs_upkeep() const { return false; }
+  virtual void upkeep() {}
 };
 
 }  // namespace spillway::consumer

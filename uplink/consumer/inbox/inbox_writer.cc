@@ -33,11 +33,34 @@ void InboxWriter::apply(InboxBatch batch, OnApplied done) {
   wake_.notify_one();
 }
 
+void InboxWriter::wait(std::unique_lock<std::mutex>& lock) {
+  const auto wanted = [this] { return stopping_ || !queue_.empty(); };
+  if (inbox_->needs_upkeep()) {
+    wake_.wait_for(lock, kUpkeepInterval, wanted);
+  } else {
+    wake_.wait(lock, wanted);
+  }
+}
+
+bool InboxWriter::is_upkeep_due() {
+  if (!inbox_->needs_upkeep()) return false;
+  const auto now = std::chrono::steady_clock::now();
+  if (now - last_upkeep_ < kUpkeepInterval) return false;
+  last_upkeep_ = now;
+  return true;
+}
+
 void InboxWriter::run() {
   std::unique_lock lock(mutex_);
   while (true) {
-    wake_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
-    if (queue_.empty()) return;
+    wait(lock);
+    if (queue_.empty() && stopping_) return;
+    if (is_upkeep_due()) {
+      lock.unlock();
+      inbox_->upkeep();
+      lock.lock();
+    }
+    if (queue_.empty()) continue;
     auto questions = queue_.take_questions();
     auto orders = queue_.take_orders(kTransactionBytesMax, kTransactionRecordsMax);
     lock.unlock();

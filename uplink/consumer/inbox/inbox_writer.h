@@ -12,6 +12,7 @@
 //  3. A failed commit stops nothing here: the sessions are told, and the next batch is tried.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -49,7 +50,11 @@ class InboxWriter {
   void stop();
 
  private:
+  static constexpr std::chrono::seconds kUpkeepInterval{1};
+
   void run();
+  void wait(std::unique_lock<std::mutex>& lock);
+  [[nodiscard]] bool is_upkeep_due();
   void answer(InboxQueue::Question& question);
   void commit(std::vector<InboxQueue::Order>& orders);
 
@@ -58,6 +63,7 @@ class InboxWriter {
   std::condition_variable wake_;
   InboxQueue queue_;
   bool stopping_ = false;
+  std::chrono::steady_clock::time_point last_upkeep_{};
   core::Atomic<std::size_t> queued_bytes_{0};
   core::Atomic<std::uint64_t> transactions_{0};
   std::thread thread_;  // last: it uses the others

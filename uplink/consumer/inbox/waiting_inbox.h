@@ -26,6 +26,10 @@ class WaitingInbox final : public Inbox {
   core::Result<std::optional<StoredPosition>> position(const InboxKey& key) override;
   void commit(std::span<const InboxBatch> batches,
               std::vector<core::Result<void>>& outcomes) override;
+  [[nodiscard]] bool needs_upkeep() const override {
+    return inbox_ != nullptr && inbox_->needs_upkeep();
+  }
+  void upkeep() override { inbox_->upkeep(); }
 
  private:
   [[nodiscard]] bool is_open();

@@ -1,6 +1,7 @@
 #include "uplink/consumer/session/consumer_session.h"
 
 #include <algorithm>
+#include <set>
 
 #include "spillway/core/assert.h"
 
@@ -15,14 +16,18 @@ using uplink::RefusalCode;
 
 namespace {
 
+const core::Uuid& gateway_of(const uplink::HeldStream& stream, const uplink::Hello& hello) {
+  return stream.gateway.is_nil() ? hello.gateway : stream.gateway;
+}
+
 Result<void> check_hello(const uplink::Hello& hello) {
   if (hello.version == 0 || hello.gateway.is_nil() || hello.streams.empty()) {
     return fail(ErrorCode::kProtocol, "a Hello without a version, a gateway or a stream");
   }
+  std::set<std::pair<core::Uuid, std::string_view>> named;
   for (const uplink::HeldStream& stream : hello.streams) {
-    const auto same = std::count_if(hello.streams.begin(), hello.streams.end(),
-                                    [&](const auto& other) { return other.name == stream.name; });
-    if (stream.name.empty() || same != 1) {
+    const bool is_new = named.emplace(gateway_of(stream, hello), stream.name).second;
+    if (stream.name.empty() || !is_new) {
       return fail(ErrorCode::kProtocol, "a Hello that names a stream twice, or not at all");
     }
     for (std::size_t i = 1; i < stream.journals.size(); ++i) {
@@ -56,7 +61,8 @@ Result<void> ConsumerSession::on_message(std::shared_ptr<const uplink::Bytes> by
     return handle(message, bytes);
   }();
   if (!outcome) {
-    const Refusal refusal = uplink::refusal_of(outcome.error());
+    Refusal refusal = uplink::refusal_of(outcome.error());
+    if (outcome.error().code == ErrorCode::kRefused) refusal.code = RefusalCode::kNotAllowed;
     return tl::unexpected(close(std::move(outcome).error(), refusal));
   }
   if (batch_) batch_->received_at_ns = utc_ns;
@@ -115,8 +121,25 @@ Result<StreamIntake*> ConsumerSession::stream_of(std::uint16_t index) {
   return fail(ErrorCode::kProtocol, "the uplink sent data of a stream that its Hello did not name");
 }
 
+/// Whoever may bring other gateways' streams could bring anything in their name.
+Result<void> ConsumerSession::check_relayed(const uplink::Hello& hello) const {
+  const auto foreign =
+      std::find_if(hello.streams.begin(), hello.streams.end(),
+                   [&](const auto& stream) { return gateway_of(stream, hello) != hello.gateway; });
+  if (foreign == hello.streams.end()) return {};
+  const auto names_it = [&](const std::string& relay) {
+    return relay == hello.gateway.text() || relay == hello.gateway_name;
+  };
+  if (std::any_of(options_.relays.begin(), options_.relays.end(), names_it)) return {};
+  return fail(ErrorCode::kRefused,
+              "gateway " + hello.gateway_name + " (" + hello.gateway.text() +
+                  ") brings streams of another gateway (" + foreign->gateway.text() +
+                  ") and is no relay here: add its id or name to relays in [consumer]");
+}
+
 Result<void> ConsumerSession::handle_hello(const uplink::Hello& hello) {
   SPILLWAY_CHECKED(check_hello(hello));
+  SPILLWAY_CHECKED(check_relayed(hello));
   gateway_ = hello.gateway;
   gateway_name_ = hello.gateway_name;
   uplink_name_ = hello.uplink;
@@ -124,10 +147,14 @@ Result<void> ConsumerSession::handle_hello(const uplink::Hello& hello) {
   short_form_ = hello.short_form >= uplink::kShortForm && options_.takes_short_form;
   PositionQuery query;
   for (const uplink::HeldStream& held : hello.streams) {
-    streams_.emplace_back(hello.gateway, static_cast<std::uint16_t>(streams_.size()), held, zstd_,
+    const core::Uuid& gateway = gateway_of(held, hello);
+    const std::string& name = held.gateway.is_nil() ? hello.gateway_name : held.gateway_name;
+    streams_.emplace_back(gateway, static_cast<std::uint16_t>(streams_.size()), held, zstd_,
                           options_.rules);
+    if (options_.keeps_blocks) streams_.back().keep_blocks();
     for (const core::JournalRange& range : held.journals) {
-      query.keys.push_back({hello.gateway, range.journal, held.name});
+      query.keys.push_back(
+          {gateway, range.journal, held.name, range.sequence, range.first_offset, name});
     }
   }
   query_ = std::move(query);

@@ -36,6 +36,9 @@ struct ConsumerSessionOptions {
   /// All sessions' (and it outlives them); null: this one's own.
   std::shared_ptr<MessageUnpacker> unpacker = nullptr;
   RecordRules rules = {};
+  bool keeps_blocks = false;  // batches hold the blocks as they came: for a relay
+  /// Ids or names of those that may bring other gateways' streams.
+  std::vector<std::string> relays{};
 };
 
 /// What the session asks the inbox after a Hello: the next offset of each.
@@ -81,6 +84,7 @@ class ConsumerSession {
   [[nodiscard]] core::Result<InboxBatch> batch_of(const uplink::Message& message,
                                                   std::shared_ptr<const uplink::Bytes> bytes);
   [[nodiscard]] core::Result<void> check_short_form() const;
+  [[nodiscard]] core::Result<void> check_relayed(const uplink::Hello& hello) const;
   [[nodiscard]] core::Result<StreamIntake*> stream_of(std::uint16_t index);
   core::Error close(core::Error error, std::optional<uplink::Refusal> refusal);
 

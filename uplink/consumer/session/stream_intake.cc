@@ -171,20 +171,25 @@ Result<void> StreamIntake::accept_block(const format::BlockHeader& header,
     case BlockKind::data:
       return accept_data(header, stored, batch);
     case BlockKind::lane:
-      return accept_lane(header, stored, batch);
+      SPILLWAY_CHECKED(accept_lane(header, stored, batch));
+      break;
     case BlockKind::clock:
-      return accept_clock(header, stored, batch);
+      SPILLWAY_CHECKED(accept_clock(header, stored, batch));
+      break;
     case BlockKind::schema:
       accept_schema(stored, batch);
-      return {};
+      if (!core::check_schema(stored)) return {};
+      break;
     case BlockKind::dictionary:
       if (auto learned = decoder_.learn(stored); !learned) {
         return tl::unexpected(broken(ErrorCode::kProtocol, learned.error().message));
       }
-      return {};
+      break;
     default:
       return {};
   }
+  if (keeps_blocks_) batch.blocks.push_back({header, stored});
+  return {};
 }
 
 Result<void> StreamIntake::accept_data(const format::BlockHeader& header,
@@ -203,6 +208,7 @@ Result<void> StreamIntake::accept_data(const format::BlockHeader& header,
   }
   Lane& lane = found->second;
   SPILLWAY_TRY(bytes, frames_of(header, stored, batch));
+  if (keeps_blocks_) return keep_data(header, stored, bytes, batch);
   core::FrameCursor frames(bytes);
   core::FrameView frame;
   for (std::uint64_t offset = base; frames.next(frame); ++offset) {
@@ -220,6 +226,36 @@ Result<void> StreamIntake::accept_data(const format::BlockHeader& header,
   LaneTotals& totals = totals_of(lane, batch);
   totals.records += count;
   totals.lane_end = std::max(totals.lane_end, header.lane_end());
+  return {};
+}
+
+/// As it came, but one that straddles the next offset: of that the frames from there on.
+Result<void> StreamIntake::keep_data(const format::BlockHeader& header,
+                                     std::span<const std::byte> stored,
+                                     std::span<const std::byte> frames, InboxBatch& batch) {
+  const std::uint64_t end = header.base_offset() + header.count();
+  batch.last_record = 0;  // a relay keeps no note of it
+  if (header.base_offset() == batch.next) {
+    batch.blocks.push_back({header, stored});
+    batch.next = end;
+    return {};
+  }
+  std::size_t at = 0;
+  core::FrameCursor cursor(frames);
+  core::FrameView frame;
+  for (std::uint64_t offset = header.base_offset(); offset < batch.next; ++offset) {
+    if (!cursor.next(frame)) break;
+    at += core::frame_bytes(frame.record.size());
+  }
+  const auto rest = frames.subspan(at);
+  format::BlockHeader cut = header;
+  cut.mutate_base_offset(batch.next);
+  cut.mutate_count(static_cast<std::uint32_t>(end - batch.next));
+  cut.mutate_codec(static_cast<std::uint8_t>(format::Codec::none));
+  cut.mutate_stored_size(static_cast<std::uint32_t>(rest.size()));
+  cut.mutate_raw_size(cut.stored_size());
+  batch.blocks.push_back({cut, rest});
+  batch.next = end;
   return {};
 }
 

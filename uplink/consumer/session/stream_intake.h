@@ -40,6 +40,10 @@ class StreamIntake {
 
   [[nodiscard]] const std::string& name() const { return held_.name; }
   [[nodiscard]] const std::vector<core::JournalRange>& journals() const { return held_.journals; }
+  /// Whose stream it is: the peer's, or another gateway's that the peer relays.
+  [[nodiscard]] const core::Uuid& gateway() const { return gateway_; }
+  /// From now on batches hold the checked blocks, and not the records in them.
+  void keep_blocks() { keeps_blocks_ = true; }
   /// What the inbox knows of journals()[i]. Returns where to go on.
   StoredPosition set_position(std::size_t journal, const std::optional<StoredPosition>& stored);
   /// The journal's place in Hello's list. It must stand there: only such have batches.
@@ -79,6 +83,9 @@ class StreamIntake {
   [[nodiscard]] core::Result<void> accept_data(const format::BlockHeader& header,
                                                std::span<const std::byte> stored,
                                                InboxBatch& batch);
+  [[nodiscard]] core::Result<void> keep_data(const format::BlockHeader& header,
+                                             std::span<const std::byte> stored,
+                                             std::span<const std::byte> frames, InboxBatch& batch);
   [[nodiscard]] core::Result<void> accept_lane(const format::BlockHeader& header,
                                                std::span<const std::byte> stored,
                                                InboxBatch& batch);
@@ -99,6 +106,7 @@ class StreamIntake {
   uplink::HeldStream held_;
   bool zstd_;
   RecordJudge judge_;
+  bool keeps_blocks_ = false;
   core::BlockDecoder decoder_;
   UnpackDictionaries dictionaries_;
   std::map<core::Uuid, Position> positions_;
