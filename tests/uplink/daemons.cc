@@ -127,7 +127,7 @@ Site::~Site() {
 }
 
 void Site::configure(const std::string& scheme, std::uint16_t listen_port,
-                     std::uint16_t connect_port) {
+                     std::uint16_t connect_port, const std::string& uplink_keys) {
   scheme_ = scheme;
   std::ofstream file(directory_ + "/spillway.toml");
   file << "[gateway]\nname = \"site-17/pump-3\"\nqueue_dir = \"" << directory_
@@ -135,7 +135,8 @@ void Site::configure(const std::string& scheme, std::uint16_t listen_port,
        << "/spill\"\n[[stream]]\nname = \"telemetry\"\ntopics = [\"#\"]\n"
        << "[[uplink]]\nname = \"cloud\"\nstreams = [\"telemetry\"]\nurl = \"" << scheme
        << "://localhost:" << connect_port
-       << "\"\nreconnect_min = \"10ms\"\nreconnect_max = \"200ms\"\n";
+       << "\"\nreconnect_min = \"10ms\"\nreconnect_max = \"200ms\"\n"
+       << uplink_keys;
   if (scheme == "wss") file << "[uplink.tls]\nca = \"" << directory_ << "/ca.pem\"\n";
   file << "[consumer]\nlisten = \"" << scheme << "://127.0.0.1:" << listen_port
        << "\"\ninbox = \"sqlite:" << inbox() << "\"\n";

@@ -51,7 +51,9 @@ class Site {
   [[nodiscard]] const std::string& directory() const { return directory_; }
   [[nodiscard]] std::string inbox() const { return directory_ + "/inbox.db"; }
   /// Where the consumer listens and where the uplink connects: two ports if a relay stands between.
-  void configure(const std::string& scheme, std::uint16_t listen_port, std::uint16_t connect_port);
+  /// `uplink_keys`: more lines of [[uplink]].
+  void configure(const std::string& scheme, std::uint16_t listen_port, std::uint16_t connect_port,
+                 const std::string& uplink_keys = "");
   /// As the agent's first run does: the gateway's id and an empty stream.
   void open_stream();
   /// Appends records 0..: their text is record_text("telemetry", offset), or `bytes` long each if

@@ -15,8 +15,9 @@ using core::fail;
 using core::Result;
 using format::BlockKind;
 
-/// Leaves room in a message for what stands around the blocks.
-constexpr std::size_t kBlocksBytesTarget = kMessageBytesTarget - 4096;
+/// What stands around a message's blocks, at most.
+constexpr std::size_t kAroundBlocksBytes = 4096;
+constexpr std::size_t kBlocksBytesTarget = kMessageBytesTarget - kAroundBlocksBytes;
 
 bool is_data(const core::Block& block) {
   return block.header.kind() == static_cast<std::uint8_t>(BlockKind::data);
@@ -124,13 +125,17 @@ const core::JournalRange* StreamPump::find(const core::Uuid& journal) const {
 
 core::Uuid StreamPump::journal() const { return acked_.journal; }
 
-Result<std::optional<Bytes>> StreamPump::pull(std::uint64_t bytes_target) {
+Result<std::optional<Bytes>> StreamPump::pull(std::uint64_t bytes_target,
+                                              std::uint64_t room_bytes) {
+  waits_for_room_ = false;
   run_bytes_target_ =
       static_cast<std::size_t>(std::clamp<std::uint64_t>(bytes_target, 1, kBlocksBytesTarget));
   const bool has_room = runs_.empty() || (!held_ && run_bytes_ < gathered_bytes());
   if (has_room && !gap_) SPILLWAY_CHECKED(collect());
   if (gathers()) return std::optional<Bytes>();
   if (!runs_.empty()) {
+    waits_for_room_ = run_bytes_ + kAroundBlocksBytes > room_bytes;
+    if (waits_for_room_) return std::optional<Bytes>();
     if (auto dictionary = source_.packer().take_dictionary(index_)) return dictionary;
     return flush_blocks();
   }

@@ -16,6 +16,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <limits>
 #include <map>
 #include <optional>
 #include <vector>
@@ -37,6 +38,8 @@ class StreamPump {
 
   StreamPump(std::uint16_t index, BlockSource& source) : index_(index), source_(source) {}
 
+  static constexpr std::uint64_t kUnbounded = std::numeric_limits<std::uint64_t>::max();
+
   /// Reads anew what is held. First thing in a session.
   [[nodiscard]] core::Result<HeldStream> describe();
   /// Decides from the Welcome where sending starts. kRefused: the far end holds more than we do, or
@@ -47,8 +50,10 @@ class StreamPump {
   void gather(std::uint64_t gather_ns) { gather_ns_ = gather_ns; }
   void tell_time(std::uint64_t now_ns) { now_ns_ = now_ns; }
   /// The next message, if there is anything to send: of about `bytes_target` of blocks, but of one
-  /// block at least.
-  [[nodiscard]] core::Result<std::optional<Bytes>> pull(std::uint64_t bytes_target);
+  /// block at least. One that counts for more than `room_bytes` is kept for later: waits_for_room().
+  [[nodiscard]] core::Result<std::optional<Bytes>> pull(std::uint64_t bytes_target,
+                                                        std::uint64_t room_bytes = kUnbounded);
+  [[nodiscard]] bool waits_for_room() const { return waits_for_room_; }
   /// kProtocol: an ack beyond what was sent, backwards, or for a journal that is not ours.
   [[nodiscard]] core::Result<void> acknowledge(const Ack& ack);
   [[nodiscard]] core::Result<void> acknowledge(const ShortAck& ack);
@@ -119,6 +124,7 @@ class StreamPump {
   std::deque<Sent> in_flight_;
   std::uint64_t in_flight_bytes_ = 0;
   bool journal_ended_ = false;
+  bool waits_for_room_ = false;
 };
 
 }  // namespace spillway::uplink

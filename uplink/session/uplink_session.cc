@@ -229,6 +229,13 @@ std::uint64_t UplinkSession::blocks_target(std::size_t stream) const {
                                  std::max<std::uint64_t>(window_bytes_ / kMessagesAWindow, 1));
 }
 
+/// One message is always allowed.
+std::uint64_t UplinkSession::room_bytes() const {
+  const std::uint64_t in_flight = in_flight_bytes();
+  return in_flight == 0 ? StreamPump::kUnbounded
+                        : window_bytes_ - std::min(window_bytes_, in_flight);
+}
+
 Result<std::optional<Bytes>> UplinkSession::pull_in_turn(std::uint64_t now_ns) {
   const auto admitted = admission();
   if (!admitted) return std::optional<Bytes>();
@@ -240,7 +247,7 @@ Result<std::optional<Bytes>> UplinkSession::pull_in_turn(std::uint64_t now_ns) {
     const std::uint64_t before = pump.in_flight_bytes();
     const std::uint64_t offset = pump.sent_offset();
     pump.tell_time(now_ns);
-    SPILLWAY_TRY(message, pump.pull(blocks_target(*stream)));
+    SPILLWAY_TRY(message, pump.pull(blocks_target(*stream), room_bytes()));
     in_flight_bytes_ += pump.in_flight_bytes() - before;
     if (pump.journal_ended()) ended_ = *stream;
     if (message) {
@@ -248,6 +255,7 @@ Result<std::optional<Bytes>> UplinkSession::pull_in_turn(std::uint64_t now_ns) {
       note_sent(*stream, {message->size(), pump.in_flight_bytes() - before, records}, now_ns);
       return std::move(message);
     }
+    if (pump.waits_for_room()) return std::optional<Bytes>();
     scheduler_.found_empty(*stream);
   }
   if (*admitted == Admission::kAll) send_window_.on_starved();

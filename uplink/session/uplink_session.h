@@ -120,6 +120,7 @@ class UplinkSession {
   [[nodiscard]] core::Result<std::optional<Bytes>> pull_in_turn(std::uint64_t now_ns);
   [[nodiscard]] std::optional<Admission> admission() const;
   [[nodiscard]] std::uint64_t blocks_target(std::size_t stream) const;
+  [[nodiscard]] std::uint64_t room_bytes() const;
   struct Pulled {
     std::uint64_t bytes = 0;    // of the message
     std::uint64_t blocks = 0;   // bytes that it holds of them; 0: nothing but declarations
