@@ -160,9 +160,7 @@ void MappedLaneReader::refuse(std::uint64_t lane_end) {
     refused_end_ = lane_end | (refused_ & kCountMask);
     // SYNC refused: pairs with Producer::refused, by way of `consumed`.
     lane().agent.refused_end.store(refused_end_, std::memory_order_release);
-    SPILLWAY_STEP("lane.refused_end");
     lane().agent.refused.store(refused_, std::memory_order_release);
-    SPILLWAY_STEP("lane.refused");
   }
   consume(lane_end);
 }

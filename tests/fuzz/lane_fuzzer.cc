@@ -73,6 +73,7 @@ class MeddledReader final : public shm::LaneReader {
     return walk;
   }
   void consume(std::uint64_t lane_end) override { inner_->consume(lane_end); }
+  void refuse(std::uint64_t lane_end) override { inner_->refuse(lane_end); }
   void set_durable(std::uint64_t lane_end) override { inner_->set_durable(lane_end); }
   std::uint64_t position() const override { return inner_->position(); }
   std::uint64_t rejected() const override { return inner_->rejected(); }

@@ -153,8 +153,10 @@ class World {
     check(::bind(listening, reinterpret_cast<sockaddr*>(&address), size) == 0, "a free port");
     ::listen(listening, 1);
     ::getsockname(listening, reinterpret_cast<sockaddr*>(&address), &size);
-    socket_ = uplink::connect_websocket(io_, {false, "127.0.0.1", ntohs(address.sin_port), "/"},
-                                        nullptr, handlers());
+    uplink::LinkTarget target;
+    target.endpoint.host = "127.0.0.1";
+    target.endpoint.port = ntohs(address.sin_port);
+    socket_ = uplink::connect_websocket(io_, std::move(target), handlers());
     // Until it is there: the name is looked up by a thread of Asio's.
     std::string request;
     std::optional<RawSocket> enemy;
