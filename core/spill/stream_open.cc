@@ -278,7 +278,7 @@ Result<void> StreamImpl::check_ground() const {
     return gone(info.path, "is another one");
   }
   if (control_->lost()) return gone(path_of(kControlName), "cannot be read");
-  const auto disk = check_control_on_disk();
+  auto disk = check_control_on_disk();
   // A disk that answers nothing is asked for nothing while the records have their place in memory.
   const bool is_spared =
       place() != PlaceInForce::kDisk && !disk && disk.error().code == ErrorCode::kIo;
