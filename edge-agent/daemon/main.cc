@@ -31,12 +31,12 @@ int run_agent(const std::string& config_path) {
   auto config = config_path.empty() ? core::Result<core::Config>(core::default_config())
                                     : core::load_config(config_path);
   if (!config) {
-    std::cerr << "spillway-agent: " << config.error().message << '\n';
+    std::cerr << "spillway-agent: " + config.error().message + "\n";  // in one write
     return 2;
   }
   auto agent = spillway::agent::Agent::open(core::env::posix_env(), *config);
   if (!agent) {
-    std::cerr << "spillway-agent: " << agent.error().message << '\n';
+    std::cerr << "spillway-agent: " + agent.error().message + "\n";
     return spillway::agent::start_exit_code(agent.error());
   }
   if (const auto ended = (*agent)->run(stop_wanted, reload_wanted); !ended) {
