@@ -52,8 +52,11 @@ core::Result<std::vector<std::string>> streams_in(const std::string& directory) 
     }
     const auto inner = core::Uuid::parse(name) ? core::env::posix_env().list(path)
                                                : core::Result<std::vector<std::string>>();
+    path += "/";
     for (const auto& stream : inner ? *inner : std::vector<std::string>()) {
-      if (holds_segments(path + "/" + stream)) found.push_back(path + "/" + stream);
+      std::string foreign = path;
+      foreign += stream;
+      if (holds_segments(foreign)) found.push_back(std::move(foreign));
     }
   }
   if (found.empty()) {
