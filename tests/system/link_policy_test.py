@@ -123,7 +123,7 @@ class Case(unittest.TestCase):
 
 class WhatALinkMayCost(Case):
     def test_live_data_passes_a_backlog_on_a_link_with_a_limit(self):
-        world = self.world('rate_limit = "400kbit/s"')
+        world = self.world('rate_limit = "400kbit/s"\ncompress = "never"')
         self.start(world, world.consumer, world.agent)
         records = 1500  # of 200 bytes each, at 50 kB/s
         world.put("sensor/load", (f"{n:06}" + os.urandom(97).hex() for n in range(records)))

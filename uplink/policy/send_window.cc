@@ -54,7 +54,7 @@ std::uint64_t SendWindow::window_bytes() const {
   const std::uint64_t trip_ns = round_trip_ns();
   // A round trip that only grows, as in front of a link that became slower, is no jitter.
   const std::uint64_t full =
-      drained_in(trip_ns + kMarginNs + std::min(2 * jitter_ns_, trip_ns / 2));
+      drained_in(trip_ns + kMarginNs + trip_ns / 4 + std::min(2 * jitter_ns_, trip_ns / 2));
   std::uint64_t window = full;
   if (mode_ == Mode::kStartup) window = 2 * full;
   if (mode_ == Mode::kCruise && phase_ == 0) window = full + full / 4;
