@@ -35,7 +35,6 @@ class StreamJudge {
     }
   }
 
- private:
   /// Where a record is: which journal, in the order of the producer's numbers, and its offset.
   struct Place {
     const Contents* journal = nullptr;
@@ -44,6 +43,18 @@ class StreamJudge {
 
   void wrong(const std::string& what) { context_.trace.find(where_ + what); }
 
+  /// The consumer stands where the stream ends, and nothing waits in front of it.
+  [[nodiscard]] bool has_converged() const {
+    if (gateway_.agent() == nullptr || !gateway_.agent()->runs()) return false;
+    const core::Stream& stream = gateway_.agent()->stream(index_);
+    if (!gateway_.producers().drained(plan_.options.name)) return false;
+    const auto& all = inbox_.model().all();
+    const auto found = all.find({gateway_.id(), stream.journal(), plan_.options.name});
+    if (found == all.end()) return stream.oldest_offset() == stream.next_offset();
+    return found->second.next_offset == stream.next_offset();
+  }
+
+ private:
   void check_end() {
     if (gateway_.agent() == nullptr || !gateway_.agent()->runs()) {
       return wrong("the agent does not run");
@@ -188,6 +199,16 @@ class StreamJudge {
 };
 
 }  // namespace
+
+bool has_converged(Context& context, const std::vector<std::unique_ptr<Gateway>>& gateways,
+                   const SimInbox& inbox) {
+  for (const auto& gateway : gateways) {
+    for (std::size_t i = 0; i < gateway->plans().size(); ++i) {
+      if (!StreamJudge(context, *gateway, i, inbox).has_converged()) return false;
+    }
+  }
+  return true;
+}
 
 void judge(Context& context, const std::vector<std::unique_ptr<Gateway>>& gateways,
            const SimInbox& inbox) {

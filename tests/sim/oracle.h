@@ -20,4 +20,9 @@ namespace spillway::sim {
 void judge(Context& context, const std::vector<std::unique_ptr<Gateway>>& gateways,
            const SimInbox& inbox);
 
+/// Every consumer's position is its stream's end.
+[[nodiscard]] bool has_converged(Context& context,
+                                 const std::vector<std::unique_ptr<Gateway>>& gateways,
+                                 const SimInbox& inbox);
+
 }  // namespace spillway::sim

@@ -14,8 +14,10 @@ namespace spillway::sim {
 namespace {
 
 constexpr std::uint64_t kFaultsNs = 20 * kSecond;
-/// Everything converges within this time after the last fault.
+/// Everything converges within this time after the last fault ...
 constexpr std::uint64_t kHealedNs = 30 * kSecond;
+/// ... but where a window of few messages is on a way of seconds, which carries no more.
+constexpr std::uint64_t kSlowNs = 120 * kSecond;
 constexpr std::uint64_t kGatewaysMax = 3;
 /// Each such world has a real database beside the model's.
 constexpr std::uint64_t kTwinEvery = 64;
@@ -86,6 +88,11 @@ WorldReport run_world(const WorldOptions& options) {
   bool ends = timeline.run_until(kFaultsNs);
   faults.heal();
   ends = ends && timeline.run_until(kFaultsNs + kHealedNs);
+  for (std::uint64_t end_ns = kFaultsNs + kHealedNs;
+       ends && end_ns < kFaultsNs + kSlowNs && !has_converged(context, gateways, inbox);) {
+    end_ns += kHealedNs;
+    ends = timeline.run_until(end_ns);
+  }
   if (!ends) trace.find("the world has no end");
   judge(context, gateways, inbox);
   WorldReport told;
