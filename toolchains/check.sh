@@ -93,11 +93,12 @@ check_spill-mutants() {
 # Every state machine, format and lane test. Left out by name, with what takes their place:
 #   system.*, network.*, agent.*, arm.* and link_test (not built here) drive the daemons as they ship: the socket templates take
 #     minutes to compile with sanitizers, and the same state machines run in the rooms' tests.
+#   fuzz.websocket for the same reason; sim.* is thousands of worlds of the same machines.
 #   RecoveryTest runs with one seed for each size of sector, PlacementTest with one, BitRotTest on a sixteenth of the bytes: the
 #     others run the same code, for many minutes here. So do RepairAnything's and RepairPowerCut's hundreds of lives: RepairTest stays.
 asan_targets=(tests_core tests_shm tests_edge-agent uplink_session_test consumer_session_test session_pair_test inbox_test
-  fault_restart_test lane_fuzzer_replay network_link_model_test)
-asan_exclusions='^(system|network|agent|arm|house|model)\.|^core\.[a-z]|_NOT_BUILT|(Recovery|Placement)Test\..*/(2|3|1001)$|BitRotTest\..*/([1-9]|1[0-5])$|RepairAnything|RepairPowerCut'
+  fault_restart_test {lane,uplink,consumer}_fuzzer_replay network_link_model_test)
+asan_exclusions='^(system|network|agent|arm|house|model|sim)\.|^fuzz\.websocket|^core\.[a-z]|_NOT_BUILT|(Recovery|Placement)Test\..*/(2|3|1001)$|BitRotTest\..*/([1-9]|1[0-5])$|RepairAnything|RepairPowerCut'
 
 check_asan() {
   configure asan && build asan "${asan_targets[@]}" || return 1
