@@ -101,7 +101,8 @@ class StreamJudge {
     for (std::uint64_t number = 0; number < count; ++number) {
       if (places.contains(number) || producer.may_be_lost[number]) continue;
       if (!is_excused(places, number) && !is_written_down_only() &&
-          !inbox_.has_forgotten(record_text(producer, number))) {
+          !inbox_.has_forgotten(record_text(producer, number)) &&
+          !inbox_.has_forgotten_gap(gateway_.id(), plan_.options.name)) {
         return wrong(producer.name + "#" + std::to_string(number) + " of " + std::to_string(count) +
                      " is lost");
       }

@@ -75,6 +75,10 @@ bool SimInbox::restore() {
     for (const auto& [offset, row] : contents.rows) {
       forgotten_.insert(std::hash<std::string>{}(row.payload));
     }
+    const auto& [gateway, journal, stream] = key;
+    const auto kept = backup_->find(key);
+    const std::size_t known = kept == backup_->end() ? 0 : kept->second.gaps.size();
+    if (contents.gaps.size() > known) forgotten_gaps_.insert({gateway, stream});
   }
   model_.restore(*backup_);
   return true;

@@ -44,6 +44,11 @@ class SimInbox final : public consumer::Inbox {
   [[nodiscard]] bool has_forgotten(const std::string& record) const {
     return forgotten_.contains(std::hash<std::string>{}(record));
   }
+  /// It was told once what of this stream was dropped, and a restored backup has not heard of it: a
+  /// gateway that was restored, too, cannot tell it again.
+  [[nodiscard]] bool has_forgotten_gap(const core::Uuid& gateway, const std::string& stream) const {
+    return forgotten_gaps_.contains({gateway, stream});
+  }
 
  private:
   void apply(std::span<const consumer::InboxBatch> batches,
@@ -60,6 +65,7 @@ class SimInbox final : public consumer::Inbox {
   bool full_ = false;
   bool fails_once_ = false;
   std::set<std::size_t> forgotten_;
+  std::set<std::pair<core::Uuid, std::string>> forgotten_gaps_;
 };
 
 }  // namespace spillway::sim
