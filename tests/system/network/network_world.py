@@ -187,6 +187,7 @@ class NetworkWorld(World):
 
     def converge(self, limit_s=CONVERGES_S):
         """How long from now until all that stands in the spill now is acknowledged; the load goes on."""
+        self.wait(lambda: self.control()[0] > 0, "the load's first record", limit_s)
         began = time.monotonic()
         wanted = self.control()[0]
         self.wait(lambda: self.acknowledged() >= wanted, f"convergence up to {wanted}", limit_s)

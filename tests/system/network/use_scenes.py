@@ -5,6 +5,9 @@ import time
 from scenes import situation, verdict
 
 FULL_MIN = 0.9
+# Where every change is tested, beside other work on the machine, a window too small or a stall has to show; the rate itself is
+# measured by the long suite and by `./run bench link`.
+FULL_MIN_ON_A_BUSY_MACHINE = 0.7
 RECORD_BYTES = 512
 
 
@@ -60,7 +63,7 @@ def link_use(stage, line, window_s, algorithms=ALGORITHMS, full_min=FULL_MIN):
 
 @situation("use")
 def satellite_link_is_full(stage):
-    return link_use(stage, SATELLITE, 10)
+    return link_use(stage, SATELLITE, 10, full_min=FULL_MIN_ON_A_BUSY_MACHINE)
 
 
 @situation("long")
