@@ -162,6 +162,17 @@ TEST_F(LinkChooserTest, WhatAPersonHasToMendIsNotAskedForByAnotherLink) {
   EXPECT_TRUE(two_.decide(kStart + kMax));
 }
 
+TEST_F(LinkChooserTest, AFarEndThatAsksForTimeGetsItOnEveryLinkWhateverComesUp) {
+  use_best(kStart);
+  two_.ended(0, Pause::kBackoff, kStart, 7);
+  two_.stay_away(kStart + 30 * kSecond);
+  EXPECT_EQ(two_.decide(kStart), std::nullopt);
+  EXPECT_FALSE(two_.on_event(kStart + kSecond));
+  EXPECT_EQ(two_.decide(kStart + 30 * kSecond - 1), std::nullopt);
+  EXPECT_EQ(two_.wakes_at_ns(), kStart + 30 * kSecond);
+  EXPECT_EQ(two_.decide(kStart + 30 * kSecond), 0U);
+}
+
 TEST_F(LinkChooserTest, ANewJournalBeginsAtOnce) {
   use_best(kStart);
   two_.ended(0, Pause::kNone, kStart, 7);
