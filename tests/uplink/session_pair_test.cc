@@ -82,6 +82,40 @@ TEST(SessionPair, RecordsCarryTopicAndTime) {
   EXPECT_EQ(rows.at(2).produced_at_ns, kBootUtcNs + 500 + 2000);
 }
 
+TEST(SessionPair, ALargeBlockGoesInPartsThroughASmallWindow) {
+  FakeSpill spill("one");
+  spill.append(1000);
+  spill.append(3);
+  MemoryInbox inbox;
+  BlockSource* sources[] = {&spill};
+  UplinkSessionOptions plain = options(2048);
+  plain.offers_short_form = false;
+  SessionPair pair(plain, sources, inbox);
+  ASSERT_TRUE(pair.run()) << pair.error();
+  for (const Bytes& message : pair.sent()) EXPECT_LT(message.size(), 2048U);
+  EXPECT_EQ(inbox.doubled(), 0U);
+  expect_exactly(inbox.of(kGateway, spill.newest_journal(), "one"), "one", 0, 1003);
+}
+
+TEST(SessionPair, APartOfABlockIsNotSentAgainNorLostWhereverTheConnectionIsCut) {
+  for (std::uint64_t cut = 3; cut < 40; ++cut) {
+    FakeSpill spill("one");
+    spill.append(400);
+    MemoryInbox inbox;
+    BlockSource* sources[] = {&spill};
+    for (int session = 0; session < 4; ++session) {
+      SessionPair pair(options(2048), sources, inbox);
+      pair.hold_commits(static_cast<std::size_t>(session) % 2);
+      for (std::uint64_t i = 0; i < cut && pair.step(); ++i) {
+      }
+    }
+    SessionPair last(options(), sources, inbox);
+    ASSERT_TRUE(last.run()) << last.error();
+    ASSERT_EQ(inbox.doubled(), 0U);
+    expect_exactly(inbox.of(kGateway, spill.newest_journal(), "one"), "one", 0, 400);
+  }
+}
+
 /// Cuts the connection after every possible number of steps, with commits prompt or held back, and
 /// goes on with new ones.
 template <typename MakeInbox, typename Check>

@@ -135,5 +135,16 @@ TEST(SessionPolicy, OnASlowLinkMessagesAreSmall) {
   EXPECT_LE(longest_ns, 2 * kSecond);
 }
 
+TEST(SessionPolicy, OnASlowLinkALargeBlockKeepsNobodyWaiting) {
+  Line line(kModem);
+  for (int i = 0; i < 40; ++i) line.backlog_.append(1000);  // some 55 KB each: 22 s of this link
+  line.welcome();
+  line.run_for(30 * kSecond);
+  std::uint64_t longest_ns = 0;
+  for (int i = 0; i < 5; ++i) longest_ns = std::max(longest_ns, line.alarm_waits_ns());
+  ASSERT_GT(line.backlog_.next_offset(), line.session_->streams()[0].sent_offset());
+  EXPECT_LE(longest_ns, 2 * kSecond);
+}
+
 }  // namespace
 }  // namespace spillway::uplink::test

@@ -49,6 +49,10 @@ std::uint64_t SendWindow::alone_bytes() const {
   return std::max(drained_in(round_trip_ns()) / 2, message_bytes());
 }
 
+std::uint64_t SendWindow::trip_filter_ns() const {
+  return std::max(kFilterNs, kTripsAFilter * round_trip_ns());
+}
+
 std::uint64_t SendWindow::window_bytes() const {
   if (rate() == 0) return std::min(kFirstWindowBytes, bytes_max_);
   const std::uint64_t trip_ns = round_trip_ns();
@@ -110,7 +114,7 @@ void SendWindow::note_round_trip(const Flight& flight, std::uint64_t now_ns) {
     jitter_ns_ = (jitter_ns_ * 15 + change) / 16;
   }
   last_trip_ns_ = took;
-  if (now_ns - period_since_ns_ > kFilterNs && flight.alone) {
+  if (now_ns - period_since_ns_ > trip_filter_ns() && flight.alone) {
     shortest_before_ns_ = shortest_ns_;
     shortest_ns_ = 0;
     period_since_ns_ = now_ns;
@@ -183,7 +187,7 @@ void SendWindow::refresh(std::uint64_t now_ns) {
     phase_ = 1;
     return;
   }
-  if (mode_ == Mode::kCruise && now_ns - period_since_ns_ > kFilterNs) {
+  if (mode_ == Mode::kCruise && now_ns - period_since_ns_ > trip_filter_ns()) {
     mode_ = Mode::kRefresh;
     period_has_alone_ = false;
   }

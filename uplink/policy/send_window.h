@@ -3,10 +3,10 @@
 //
 // It learns the link from acknowledgements alone, as BBR (Cardwell et al., 2016) does for TCP: the
 // rate at which bytes were acknowledged, at best, in the last ten seconds, and the shortest round
-// trip in the last ten to twenty. Their product fills the link; a margin keeps it full through
-// jitter and pauses.
+// trip of late. Their product fills the link; a margin keeps it full through jitter and pauses. To
+// measure a round trip anew costs about one of them: a long one is measured less often.
 //
-//             the rate stopped to rise        no short round trip for 10 s
+//           the rate stopped to rise       no short round trip for trip_filter_ns()
 //   kStartup -------------------------> kCruise ---------------------------> kRefresh
 //      ^  window: 2 x                     |  ^  1 x; one round in 8: 1.25 x     |  window: 0.5 x
 //      +----------------------------------+  +----------------------------------+
@@ -47,6 +47,8 @@ class SendWindow {
   static constexpr std::uint64_t kMessageBytesMax = 256U << 10;
   static constexpr std::uint64_t kMarginNs = 100'000'000;
   static constexpr std::uint64_t kFilterNs = 10'000'000'000;
+  /// A round trip is good for this many of its kind, and for kFilterNs at least.
+  static constexpr std::uint64_t kTripsAFilter = 40;
 
   /// `bytes_max`: never more than that. `rate_limit`: what may be sent in a second; 0: any.
   SendWindow(std::uint64_t bytes_max, std::uint64_t rate_limit);
@@ -85,6 +87,7 @@ class SendWindow {
   void refresh(std::uint64_t now_ns);
   [[nodiscard]] std::uint64_t drained_in(std::uint64_t time_ns) const;
   [[nodiscard]] std::uint64_t alone_bytes() const;
+  [[nodiscard]] std::uint64_t trip_filter_ns() const;
 
   std::uint64_t bytes_max_;
   std::uint64_t rate_limit_;

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "spillway/core/format.h"
+#include "uplink/session/block_part.h"
 #include "uplink/session/last_record.h"
 
 namespace spillway::uplink {
@@ -18,6 +19,8 @@ using format::BlockKind;
 /// What stands around a message's blocks, at most.
 constexpr std::size_t kAroundBlocksBytes = 4096;
 constexpr std::size_t kBlocksBytesTarget = kMessageBytesTarget - kAroundBlocksBytes;
+/// A block goes in no smaller parts: each has a header, and its message one, too.
+constexpr std::size_t kPartBytesMin = 1024;
 
 bool is_data(const core::Block& block) {
   return block.header.kind() == static_cast<std::uint8_t>(BlockKind::data);
@@ -212,12 +215,29 @@ Result<bool> StreamPump::take(const core::Block& block) {
   const bool other_journal = !runs_.empty() && block.journal != run_journal_;
   const bool no_room = !runs_.empty() && run_bytes_ + bytes_of(block) > run_bytes_target_;
   if (foreign || missing || other_journal || no_room) {
-    held_stored_.assign(block.stored.begin(), block.stored.end());
-    held_ = block;
+    hold(block);
     return false;
   }
-  put(block);
-  return true;
+  return put_in_parts(block);
+}
+
+void StreamPump::hold(const core::Block& block) {
+  held_stored_.assign(block.stored.begin(), block.stored.end());
+  held_ = block;
+}
+
+/// False: only its first part is in this message; the rest is held.
+bool StreamPump::put_in_parts(const core::Block& block) {
+  const std::size_t bytes_max = std::max(run_bytes_target_, kPartBytesMin);
+  if (bytes_of(block) <= bytes_max || !has_parts(block)) {
+    put(block);
+    return true;
+  }
+  const std::uint64_t end = block.header.base_offset() + block.header.count();
+  put(part_of(block, std::max(position_, block.header.base_offset()), bytes_max));
+  if (position_ == end) return true;
+  hold(part_of(block, position_, block.stored.size() + core::kBlockHeaderBytes));
+  return false;
 }
 
 void StreamPump::put(const core::Block& block) {

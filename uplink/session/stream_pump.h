@@ -50,7 +50,7 @@ class StreamPump {
   void gather(std::uint64_t gather_ns) { gather_ns_ = gather_ns; }
   void tell_time(std::uint64_t now_ns) { now_ns_ = now_ns; }
   /// The next message, if there is anything to send: of about `bytes_target` of blocks, but of one
-  /// block at least. One that counts for more than `room_bytes` is kept for later: waits_for_room().
+  /// record at least, and of a compressed block the whole. One that counts for more than `room_bytes` is kept for later: waits_for_room().
   [[nodiscard]] core::Result<std::optional<Bytes>> pull(std::uint64_t bytes_target,
                                                         std::uint64_t room_bytes = kUnbounded);
   [[nodiscard]] bool waits_for_room() const { return waits_for_room_; }
@@ -86,6 +86,8 @@ class StreamPump {
   [[nodiscard]] core::Result<void> check_history(const WantedJournal& wanted);
   [[nodiscard]] core::Result<void> collect();
   [[nodiscard]] core::Result<bool> take(const core::Block& block);
+  void hold(const core::Block& block);
+  [[nodiscard]] bool put_in_parts(const core::Block& block);
   void put(const core::Block& block);
   [[nodiscard]] Bytes flush_blocks();
   [[nodiscard]] Bytes message_of_runs();
@@ -112,7 +114,7 @@ class StreamPump {
   std::uint64_t gather_ns_ = 0;
   std::uint64_t now_ns_ = 0;
   std::optional<core::Gap> gap_;     // the next thing to send, after runs_
-  std::optional<core::Block> held_;  // a block of another journal, after runs_ and gap_
+  std::optional<core::Block> held_;  // what does not go with runs_: after them and gap_
   Bytes held_stored_;
 
   std::uint64_t position_ = 0;  // read up to here: the next data block or gap begins here

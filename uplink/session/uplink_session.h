@@ -17,7 +17,8 @@
 //  3. An ack beyond what was sent, or backwards, ends the session; the cursor never goes back.
 //  4. Where sending starts is what the Welcome says, never the cursor.
 //  5. A backlog has no more on its way than keeps the link busy (SendWindow): live data finds a short
-//     line. Messages are as large as the link carries in a tenth of a second, but hold one block.
+//     line. Messages are as large as the link carries in a tenth of a second, but hold one record, or a compressed
+//     block.
 #pragma once
 
 #include <algorithm>

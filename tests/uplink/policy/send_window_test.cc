@@ -124,7 +124,7 @@ INSTANTIATE_TEST_SUITE_P(SendWindow, LinkKinds,
                          ::testing::Values(Case{"lan", kLan, 300 * kMs},
                                            Case{"satellite", kSatellite, 1400 * kMs},
                                            Case{"steady_satellite", kSteadySatellite, 700 * kMs},
-                                           Case{"modem", kModem, 1500 * kMs},
+                                           Case{"modem", kModem, 1600 * kMs},
                                            Case{"lte", kLte, 500 * kMs}),
                          [](const auto& kind) { return std::string(kind.param.name); });
 
