@@ -207,9 +207,9 @@ class LinksThatComeAndGo(Case):
         wait_until(lambda: os.readlink(f"/proc/{pid}/ns/net") != here, "the far namespace")
         return world
 
-    @staticmethod
-    def lead_to(world, device, network):
+    def lead_to(self, world, device, network):
         pid = world.consumer.process.pid
+        self.addCleanup(subprocess.run, ["ip", "link", "del", device], check=False, stderr=subprocess.DEVNULL)
         ip("link", "add", device, "type", "veth", "peer", "name", f"{device}far", "netns", str(pid))
         ip("addr", "add", f"{network}.1/24", "dev", device)
         ip("addr", "add", f"{network}.2/24", "dev", f"{device}far", pid=pid)
@@ -234,7 +234,7 @@ class LinksThatComeAndGo(Case):
         print(f"from `ip link set up` to the record in the inbox: {', '.join(f'{ms:.0f}' for ms in took_ms)} ms", flush=True)
         self.assertLess(max(took_ms), 1000 * AT_ONCE_S, world.uplink.log_tail())
 
-    def test_the_better_link_takes_over_when_it_is_there(self):
+    def two_links(self):
         world = self.far_world(
             """[[uplink.link]]
 name = "ethernet"
@@ -250,6 +250,10 @@ budget_per_day = "64MB"
         self.lead_to(world, "eth", "10.99.1")
         self.lead_to(world, "lte", "10.99.2")
         ip("link", "set", "lte", "up")
+        return world
+
+    def test_the_better_link_takes_over_when_it_is_there(self):
+        world = self.two_links()
         world.uplink.start()
         wait_until(lambda: world.is_connected_by("lte"), "the second link")
         world.put("sensor/load", (f"{n}" for n in range(500)))
@@ -262,6 +266,30 @@ budget_per_day = "64MB"
         self.assertGreater(links["lte"]["spent_of_day_bytes"], 0)
         self.assertEqual(1000, world.delivered("sensor/load"))
         self.assertNotIn("offline", world.uplink.log_tail())
+
+    def test_a_link_that_dies_in_use_is_replaced_by_the_next(self):
+        """First without a word, as behind a switch whose own uplink is gone; then with its cable."""
+        world = self.two_links()
+        far = world.consumer.process.pid
+        ip("link", "set", "eth", "up")
+        world.uplink.start()
+        wait_until(lambda: world.is_connected_by("ethernet"), "the first link")
+        count = 0
+        for death, rebirth in (
+            (lambda: ip("addr", "del", "10.99.1.2/24", "dev", "ethfar", pid=far),
+             lambda: ip("addr", "add", "10.99.1.2/24", "dev", "ethfar", pid=far)),
+            (lambda: ip("link", "set", "eth", "down"), lambda: ip("link", "set", "eth", "up")),
+        ):  # fmt: skip
+            died = time.monotonic()
+            death()
+            world.put("sensor/load", (f"{n}" for n in range(100)))
+            count += 100
+            took = world.wait_delivered("sensor/load", count) - died
+            print(f"from the link's death to the records in the inbox: {took:.1f} s", flush=True)
+            wait_until(lambda: world.is_connected_by("lte"), "the second link in the status")
+            rebirth()
+            wait_until(lambda: world.is_connected_by("ethernet"), "the return to the better link", 90)
+        self.assertEqual(count, world.delivered("sensor/load"))
 
 
 def main():
