@@ -1,21 +1,21 @@
 #include "core/config/address.h"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <cstdint>
+
+#include "spillway/core/engine_config.h"
 
 namespace spillway::core {
 
 namespace {
 
-constexpr std::array<std::string_view, 8> kLaterSchemes{"kafka", "amqp", "amqps", "mqtt",
-                                                        "mqtts", "nats", "http",  "https"};
-
 std::string complaint_about_scheme(std::string_view url, std::string_view scheme) {
   if (scheme == "ws" || scheme == "wss") return "";
-  if (std::find(kLaterSchemes.begin(), kLaterSchemes.end(), scheme) != kLaterSchemes.end()) {
-    return "\"" + std::string(scheme) + "\" is not supported by this build; use ws:// or wss://";
+  if (is_engine_url(url)) {
+    return "\"" + std::string(scheme) +
+           "\" is an engine's: only the url of [[uplink]] itself may be one; here use ws:// or "
+           "wss://";
   }
   return "\"" + std::string(url) + "\" does not begin with ws:// or wss://";
 }
@@ -73,6 +73,16 @@ std::string complaint_about(std::string_view url, std::uint16_t port_min, bool p
 }
 
 }  // namespace
+
+std::optional<HostAndPort> split_host(std::string_view text) {
+  const Authority authority = split(text);
+  if (!is_host(authority.host) && !is_bracketed(authority.host)) return std::nullopt;
+  if (!authority.has_port) return HostAndPort{authority.host, std::nullopt};
+  if (!is_port(authority.port, 1)) return std::nullopt;
+  std::uint16_t port = 0;
+  std::from_chars(authority.port.data(), authority.port.data() + authority.port.size(), port);
+  return HostAndPort{authority.host, port};
+}
 
 std::string complaint_about_url(std::string_view url) {
   return complaint_about(url, 1, false, true, "wss://consumer.example:7443/path");

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "core/config/address.h"
+#include "core/config/engine_section.h"
 #include "core/config/sections.h"
 
 namespace spillway::core {
@@ -122,9 +123,17 @@ Result<void> read_link(const toml::table& table, const std::string& path, const 
 Result<void> read_links(const TableReader& reader, const std::string& path, UplinkConfig& uplink) {
   SPILLWAY_TRY(tables, reader.tables("link"));
   if (tables.size() > kLinksMax) return reader.complain("link", "at most 8 links");
-  if (tables.empty() || !uplink.url.empty()) SPILLWAY_CHECKED(check_url(reader, uplink.url));
-  const bool secure = uplink.url.empty() || is_secure(uplink.url);
-  SPILLWAY_CHECKED(read_tls(reader, "[uplink.tls]", secure, path, uplink.tls));
+  const bool is_engine = is_engine_url(uplink.url);
+  if (!is_engine && (tables.empty() || !uplink.url.empty())) {
+    SPILLWAY_CHECKED(check_url(reader, uplink.url));
+  }
+  if (is_engine) {
+    SPILLWAY_CHECKED(read_engine(reader, path, uplink));
+  } else {
+    const bool secure = uplink.url.empty() || is_secure(uplink.url);
+    SPILLWAY_CHECKED(refuse_engine_keys(reader));
+    SPILLWAY_CHECKED(read_tls(reader, "[uplink.tls]", secure, path, uplink.tls));
+  }
   LinkConfig base;
   base.url = uplink.url;
   base.tls = uplink.tls;

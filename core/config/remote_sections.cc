@@ -3,6 +3,7 @@
 #include <array>
 
 #include "core/config/address.h"
+#include "core/config/engine_section.h"
 #include "core/config/relay_section.h"
 #include "core/config/sections.h"
 
@@ -11,7 +12,7 @@ namespace spillway::core {
 namespace {
 
 /// From the proxy on they are each link's, see link_section.cc.
-constexpr std::array<std::string_view, 20> kUplinkKeys{"name",
+constexpr std::array<std::string_view, 24> kUplinkKeys{"name",
                                                        "streams",
                                                        "relay",
                                                        "url",
@@ -30,7 +31,11 @@ constexpr std::array<std::string_view, 20> kUplinkKeys{"name",
                                                        "budget_per_day",
                                                        "budget_per_month",
                                                        "windows",
-                                                       "window_times"};
+                                                       "window_times",
+                                                       "payload",
+                                                       "window_messages",
+                                                       "password_file",
+                                                       "rabbitmq"};
 constexpr std::array<std::string_view, 3> kTlsKeys{"ca", "certificate", "key"};
 constexpr std::array<std::string_view, 11> kConsumerKeys{
     "listen",    "inbox",    "tls",    "max_record_bytes",
@@ -142,8 +147,9 @@ Result<void> read_tls(const TableReader& owner, const std::string& name, bool se
     return reader.complain("key", "certificate and key are given together or not at all");
   }
   // Somebody who wrote this believes that the link is encrypted.
-  if (!secure) return reader.complain("ca", "the address is ws://, without TLS; make it wss://");
-  return {};
+  if (secure) return {};
+  return reader.complain(
+      "ca", "the address is one without TLS; make it one with it (wss://, amqps://, ...)");
 }
 
 Result<void> read_uplink(const toml::table& table, Config& config) {

@@ -166,6 +166,8 @@ std::string_view name_of(format::GapReason reason) {
       return "io-error";
     case format::GapReason::rolled_back:
       return "rolled-back";
+    case format::GapReason::refused:
+      return "refused";
   }
   return "unknown";
 }

@@ -230,7 +230,8 @@ TEST(Config, uplink_that_could_not_work_is_refused) {
   };
   expect_complaint("[[uplink]]\nurl=\"ws://h\"\n", "f.toml:1: ", "name must be");
   expect_complaint(uplink(""), "f.toml:1: ", "url is missing");
-  expect_complaint(uplink("url=\"kafka://h:9092\""), "f.toml:3: ", "not supported by this build");
+  expect_complaint(uplink("[[uplink.link]]\nname=\"l\"\nurl=\"kafka://h:9092\""),
+                   "f.toml:5: ", "an engine's");
   for (const char* url : {"h:80", "ftp://h", "ws://", "ws://h:", "ws://h:0", "ws://h:65536",
                           "ws://h:80x", "ws://a b", "ws://h:80/a b", "ws://[::1", "ws:///path"}) {
     expect_complaint(uplink("url=\"" + std::string(url) + "\""), "f.toml:3: ", "url: ");

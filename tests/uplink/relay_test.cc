@@ -253,6 +253,7 @@ class ManyJournals final : public BlockSource {
   core::Result<std::optional<core::StreamItem>> next() override {
     return std::optional<core::StreamItem>();
   }
+  const std::optional<core::CursorPosition>& cursor() const override { return cursor_; }
   core::Result<void> acknowledge(const core::CursorPosition& /*position*/) override { return {}; }
   core::Result<void> refuse(const Ack& /*ack*/) override { return {}; }
 
@@ -260,6 +261,7 @@ class ManyJournals final : public BlockSource {
   std::string name_ = "one";
   Origin origin_;
   std::size_t journals_;
+  std::optional<core::CursorPosition> cursor_;
 };
 
 TEST(RelayTest, AHelloStaysWithinItsBoundsAndLeavesTheLastStreamsToTheNextSession) {

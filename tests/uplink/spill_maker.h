@@ -63,7 +63,7 @@ class FakeSpill final : public BlockSource {
   void punch(std::uint64_t first, std::uint64_t next, format::GapReason reason);
   [[nodiscard]] std::uint64_t next_offset() const { return next_; }
   [[nodiscard]] const core::Uuid& newest_journal() const { return ranges_.back().journal; }
-  [[nodiscard]] const std::optional<core::CursorPosition>& cursor() const { return cursor_; }
+  const std::optional<core::CursorPosition>& cursor() const override { return cursor_; }
   /// Verdicts that came, and how many records the far end keeps.
   [[nodiscard]] const std::vector<Verdict>& verdicts() const { return verdicts_; }
   [[nodiscard]] std::uint64_t dead() const { return dead_; }

@@ -4,6 +4,8 @@
 // (another uplink of this name runs, a spill of a newer version).
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <boost/asio/dispatch.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <cstdlib>
 
@@ -11,6 +13,7 @@
 #include "spillway/core/env/open_files.h"
 #include "spillway/core/env/posix_env.h"
 #include "spillway/core/log.h"
+#include "uplink/daemon/sink_runner.h"
 #include "uplink/daemon/uplink_runner.h"
 #include "uplink/link/link_watch.h"
 
@@ -19,6 +22,8 @@ namespace {
 using namespace spillway;
 using core::ErrorCode;
 using core::Result;
+using uplink::Runner;
+using uplink::SinkRunner;
 using uplink::UplinkRunner;
 
 constexpr std::chrono::seconds kGoodbyeTimeout{2};
@@ -37,14 +42,14 @@ Result<std::vector<core::UplinkConfig>> chosen(const core::Config& config,
   return core::fail(ErrorCode::kInvalidArgument, config.path + " has " + what + ": nothing to do");
 }
 
-/// Everything runs on one thread; a fatal error of one uplink ends the process, and its supervisor
-/// starts it again.
+/// Native links run on one thread, engines' uplinks on one each. A fatal error of one uplink ends the
+/// process, and its supervisor starts it again.
 Result<void> serve(const core::Config& config, const std::vector<core::UplinkConfig>& uplinks) {
   boost::asio::io_context io(1);
   Result<void> outcome;
   boost::asio::steady_timer deadline(io);
   boost::asio::signal_set signals(io, SIGTERM, SIGINT);
-  std::vector<std::unique_ptr<UplinkRunner>> runners;
+  std::vector<std::unique_ptr<Runner>> runners;
   std::unique_ptr<uplink::LinkWatch> watch;  // goes with the rest: it would keep io busy
   const auto stop = [&] {
     signals.cancel();
@@ -57,17 +62,25 @@ Result<void> serve(const core::Config& config, const std::vector<core::UplinkCon
     deadline.async_wait([&](const auto&) { io.stop(); });
     for (const auto& runner : runners) {
       runner->when_closed([&, closed] {
-        if (std::all_of(runners.begin(), runners.end(), closed)) io.stop();
+        boost::asio::post(io, [&, closed] {
+          if (std::all_of(runners.begin(), runners.end(), closed)) io.stop();
+        });
       });
     }
   };
   for (const core::UplinkConfig& uplink : uplinks) {
-    runners.push_back(std::make_unique<UplinkRunner>(io, core::env::posix_env(), config, uplink,
-                                                     [&](core::Error error) {
-                                                       if (outcome)
-                                                         outcome = tl::unexpected(std::move(error));
-                                                       stop();
-                                                     }));
+    const auto on_fatal = [&](const core::Error& error) {
+      boost::asio::dispatch(io, [&, error] {
+        if (outcome) outcome = tl::unexpected(error);
+        stop();
+      });
+    };
+    auto& env = core::env::posix_env();
+    if (uplink.engine.used()) {
+      runners.push_back(std::make_unique<SinkRunner>(env, config, uplink, on_fatal));
+    } else {
+      runners.push_back(std::make_unique<UplinkRunner>(io, env, config, uplink, on_fatal));
+    }
     SPILLWAY_CHECKED(runners.back()->prepare());
   }
   signals.async_wait([&](const auto& error, int signal) {

@@ -79,12 +79,12 @@ StreamStatus UplinkRunner::stream_status(std::size_t index) {
   status.acked_offset = pump.acked_offset();
   status.sent_offset = pump.sent_offset();
   status.live = state_ == State::kConnected && session_->is_live(index);
-  if (index >= sources_.size()) return status;
-  const Refused refused = sources_[index]->refused();
+  if (index >= spill_.list().size()) return status;
+  const Refused refused = spill_.list()[index]->refused();
   status.refused = refused.kept_there;
   status.dead_letters = refused.kept_here;
   status.refused_reason = refused.reason;
-  const auto control = sources_[index]->control();
+  const auto control = spill_.list()[index]->control();
   if (!control) return status;
   const std::uint64_t end = control->next_offset();
   const std::uint64_t records = end - std::min(end, pump.acked_offset());

@@ -102,6 +102,12 @@ void UplinkLink::charge(Connection& connection) {
   if (budget_) budget_->spend(charge.sent + charge.received, now_ns);
 }
 
+void UplinkLink::charge_sent(std::uint64_t bytes) {
+  if (bytes == 0) return;
+  sent_bytes_ += bytes;
+  rate_.spend(bytes, env_.boottime_ns());
+}
+
 void UplinkLink::tick() {
   if (!budget_) return;
   const std::uint64_t now_ns = env_.boottime_ns();

@@ -58,6 +58,8 @@ class UplinkLink {
   void reserve(std::uint64_t bytes);
   /// Charges what is new on this connection of the link.
   void charge(Connection& connection);
+  /// The same where nobody measures the wire: bytes that were handed to an engine's client.
+  void charge_sent(std::uint64_t bytes);
   /// About once a second: the kept file proves from time to time that the machine ran.
   void tick();
   /// For the clean end.

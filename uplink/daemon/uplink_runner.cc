@@ -35,9 +35,9 @@ UplinkRunner::UplinkRunner(boost::asio::io_context& io, core::env::Env& env,
     : io_(io),
       env_(env),
       gateway_config_(config.gateway),
-      stream_configs_(config.streams),
       config_(std::move(uplink)),
       on_fatal_(std::move(on_fatal)),
+      spill_(env, config, config_),
       chooser_(config_.links.size(), config_.reconnect_ns_min, config_.reconnect_ns_max),
       retry_timer_(io),
       poll_timer_(io),
@@ -59,6 +59,14 @@ Result<void> UplinkRunner::prepare() {
 void UplinkRunner::start() {
   tick();
   wait_for_agent();
+}
+
+Result<void> UplinkRunner::open_sources() {
+  SPILLWAY_CHECKED(spill_.open());
+  // Notes of the time and of what the links cost.
+  if (!known_time_) known_time_.emplace(env_, spill_.notes_stem() + ".utc");
+  for (UplinkLink& link : links_) link.open_budget(spill_.notes_stem());
+  return {};
 }
 
 void UplinkRunner::wait_for_agent() {
@@ -86,10 +94,10 @@ void UplinkRunner::choose() {
   for (std::size_t i = 0; i < links_.size(); ++i) {
     chooser_.allow(i, links_[i].hindrance().kind == Hindrance::Kind::kNone);
   }
-  if (active_ == nullptr && trying_ == nullptr && spill_changed()) {
+  if (active_ == nullptr && trying_ == nullptr && spill_.changed()) {
     ++reopened_;
     session_.reset();
-    sources_.clear();
+    spill_.close();
     return wait_for_agent();
   }
   if (const auto link = chooser_.decide(env_.boottime_ns())) try_link(*link);
@@ -174,21 +182,21 @@ void UplinkRunner::begin_session(const ConnectionPointer& connection) {
   at_once_ = false;
   // Those that the last Hello had no room for come first.
   const std::size_t left_out = session_ ? session_->left_out() : 0;
-  if (left_out < sources_.size()) {
-    std::rotate(sources_.begin(), sources_.end() - static_cast<std::ptrdiff_t>(left_out),
-                sources_.end());
+  auto& held = spill_.list();
+  if (left_out < held.size()) {
+    std::rotate(held.begin(), held.end() - static_cast<std::ptrdiff_t>(left_out), held.end());
   }
   named_at_ns_ = opened_ns_;
   std::vector<BlockSource*> sources;
-  for (const auto& source : sources_) sources.push_back(source.get());
+  for (const auto& source : held) sources.push_back(source.get());
   UplinkSessionOptions options;
-  options.gateway = gateway_.id;
+  options.gateway = spill_.gateway().id;
   options.gateway_name = gateway_config_.name;
   options.uplink = config_.name;
   options.window_bytes = config_.window_bytes;
   options.offers_short_form = config_.compress;
   options.gather_ns = config_.gather_ns;
-  options.shares = shares();
+  options.shares = spill_.shares();
   options.rate_limit_bytes_per_s = links_[connection->link].config().rate_limit_bytes_per_s;
   session_.emplace(std::move(options), sources);
   auto hello = session_->on_open(env_.boottime_ns());
@@ -316,7 +324,7 @@ void UplinkRunner::pump() {
 }
 
 void UplinkRunner::train_dictionaries() {
-  for (const auto& source : sources_) trainer_.serve(source->shared_packer());
+  for (const auto& source : spill_.list()) trainer_.serve(source->shared_packer());
 }
 
 void UplinkRunner::poll_later() {
@@ -348,6 +356,16 @@ void UplinkRunner::tick() {
   });
 }
 
+/// Streams that came to the relay since the session began, and those that its Hello had no room for.
+void UplinkRunner::look_for_foreign() {
+  if (!spill_.is_relay() || !session_ || state_ == State::kWaiting) return;
+  spill_.look_for_foreign();
+  const bool others =
+      session_->left_out() != 0 || spill_.list().size() > session_->streams().size();
+  // Many come at once after an outage: one session for all of them.
+  if (others && env_.boottime_ns() - named_at_ns_ > SpillSources::kLookNs) session_->renew();
+}
+
 void UplinkRunner::check_session() {
   UplinkLink& link = links_[active_->link];
   link.charge(*active_);
@@ -356,7 +374,7 @@ void UplinkRunner::check_session() {
   if (active_->socket->unacked_bytes() != 0) session_->still_sending(env_.boottime_ns());
   const auto outcome = session_->on_tick(env_.boottime_ns());
   if (!outcome) return end_session(outcome.error(), Farewell::kNone);
-  if (spill_changed()) {
+  if (spill_.changed()) {
     return end_session({ErrorCode::kUnavailable, "the spill under this uplink is another one now"},
                        Farewell::kPolite);
   }
@@ -370,7 +388,7 @@ void UplinkRunner::check_session() {
 
 void UplinkRunner::sync_cursors() {
   std::string failed;
-  for (const auto& source : sources_) {
+  for (const auto& source : spill_.list()) {
     // Not power-safe is not lost: the consumer's Welcome decides where sending starts. Tried again
     // next second.
     if (const auto synced = source->sync_cursor(); !synced) failed = synced.error().message;
@@ -393,7 +411,7 @@ void UplinkRunner::stop() {
     connection->socket->close();
   }
   for (UplinkLink& link : links_) link.settle();
-  for (const auto& source : sources_) {
+  for (const auto& source : spill_.list()) {
     if (const auto settled = source->settle_cursor(); !settled)
       spdlog::warn("{}: cannot sync the cursor: {}", config_.name, settled.error().message);
   }

@@ -29,51 +29,37 @@
 
 #include "spillway/core/config.h"
 #include "spillway/core/env/env.h"
-#include "spillway/core/gateway.h"
 #include "uplink/daemon/dictionary_trainer.h"
+#include "uplink/daemon/runner.h"
+#include "uplink/daemon/spill_sources.h"
 #include "uplink/daemon/status_file.h"
 #include "uplink/daemon/uplink_link.h"
 #include "uplink/link/known_time.h"
 #include "uplink/link/websocket.h"
 #include "uplink/policy/link_chooser.h"
-#include "uplink/session/stream_source.h"
 #include "uplink/session/uplink_session.h"
 
 namespace spillway::uplink {
 
-class UplinkRunner {
+class UplinkRunner final : public Runner {
  public:
-  using OnFatal = std::function<void(core::Error)>;
-
   UplinkRunner(boost::asio::io_context& io, core::env::Env& env, const core::Config& config,
                core::UplinkConfig uplink, OnFatal on_fatal);
-  UplinkRunner(const UplinkRunner&) = delete;
-  UplinkRunner& operator=(const UplinkRunner&) = delete;
 
-  /// Checks addresses and certificates: what can only be wrong for good.
-  [[nodiscard]] core::Result<void> prepare();
-  void start();
-  /// The kernel says that a link or a route came up.
-  void on_network_up();
-  /// Ends the session and makes the cursors power-safe.
-  void stop();
-  /// Stopped, and the connections are gone.
-  [[nodiscard]] bool closed() const { return state_ == State::kStopped && open_sockets_ == 0; }
-  void when_closed(std::function<void()> told) { on_stopped_ = std::move(told); }
+  core::Result<void> prepare() override;
+  void start() override;
+  void on_network_up() override;
+  void stop() override;
+  bool closed() const override { return state_ == State::kStopped && open_sockets_ == 0; }
+  void when_closed(std::function<void()> told) override { on_stopped_ = std::move(told); }
 
  private:
   enum class State : std::uint8_t { kWaiting, kConnecting, kConnected, kOffline, kStopped };
   using ConnectionPointer = std::shared_ptr<Connection>;
 
   void wait_for_agent();
-  // runner_sources.cc
-  [[nodiscard]] static bool cannot_be_helped(const core::Error& error);
-  [[nodiscard]] bool missing_one_is_back() const;
-  [[nodiscard]] bool spill_changed();
   [[nodiscard]] core::Result<void> open_sources();
-  void open_notes(const std::string& path_stem);
   void look_for_foreign();
-  [[nodiscard]] std::vector<StreamShare> shares() const;
 
   void choose();
   void choose_later();
@@ -106,16 +92,10 @@ class UplinkRunner {
   boost::asio::io_context& io_;
   core::env::Env& env_;
   core::GatewayConfig gateway_config_;
-  std::vector<core::StreamConfig> stream_configs_;
   core::UplinkConfig config_;
   OnFatal on_fatal_;
   std::function<void()> on_stopped_;
-  core::Gateway gateway_;
-  std::vector<std::unique_ptr<StreamSource>> sources_;
-  std::vector<std::string> missing_;    // streams that do not open; the others go without them
-  std::uint64_t waiting_since_ns_ = 0;  // for all of them, by BOOTTIME; 0: not yet
-  std::uint64_t looked_at_ns_ = 0;
-  std::string look_error_;
+  SpillSources spill_;
   std::uint64_t named_at_ns_ = 0;  // when the session's Hello named the streams
   std::vector<UplinkLink> links_;
   std::optional<KnownTime> known_time_;  // as soon as the agent has been here

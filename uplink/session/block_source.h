@@ -50,6 +50,8 @@ class BlockSource {
   virtual void offer_stored(bool stored) = 0;
   /// The next block or gap, good until the next call; nothing if there is no more yet.
   [[nodiscard]] virtual core::Result<std::optional<core::StreamItem>> next() = 0;
+  /// How far that is known to have been acknowledged; nothing if it never was.
+  [[nodiscard]] virtual const std::optional<core::CursorPosition>& cursor() const = 0;
   /// The far end has everything below `position`. Never goes back: an older position is ignored.
   [[nodiscard]] virtual core::Result<void> acknowledge(const core::CursorPosition& position) = 0;
   /// The far end could not apply some of the records that this acknowledges. What it does not keep is

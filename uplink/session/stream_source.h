@@ -57,6 +57,7 @@ class StreamSource final : public BlockSource {
     return reader_->seek_in(journal_sequence, offset);
   }
   core::Result<std::optional<core::StreamItem>> next() override;
+  const std::optional<core::CursorPosition>& cursor() const override { return position_; }
   core::Result<void> acknowledge(const core::CursorPosition& position) override;
   core::Result<void> refuse(const Ack& ack) override;
 

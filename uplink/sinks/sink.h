@@ -58,6 +58,8 @@ class Sink {
   /// Appends the outcomes that are known, waiting up to `wait_ns` for the first.
   [[nodiscard]] virtual core::Result<void> collect(std::uint64_t wait_ns,
                                                    std::vector<SinkOutcome>& outcomes) = 0;
+  /// Why the engine takes nothing for now, though the connection stands; empty: it does.
+  [[nodiscard]] virtual std::string_view hindrance() const { return {}; }
   /// Ends the connection; what is owed is forgotten. May be followed by connect().
   virtual void disconnect() = 0;
 };

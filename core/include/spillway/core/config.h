@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "spillway/core/engine_config.h"
 #include "spillway/core/format.h"
 #include "spillway/core/result.h"
 #include "spillway/core/stream.h"
@@ -79,7 +80,8 @@ struct UplinkConfig {
   std::string name;
   std::vector<std::string> streams;
   std::string relay;  // instead: a relay's directory, of which it drains every stream
-  std::string url;    // ws://host:port[/path] or wss://
+  std::string url;    // ws://host:port[/path] or wss://, or an engine's
+  EngineConfig engine;  // where it is an engine's
   TlsConfig tls;
   ProxyConfig proxy;
   std::uint64_t ping_interval_ns = 4'000'000'000;  // an open link may be silent for so long

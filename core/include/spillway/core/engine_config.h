@@ -1,0 +1,69 @@
+// What the configuration says of somebody else's engine (Kafka, RabbitMQ, MQTT, NATS, HTTP) at an
+// uplink's far end, and the addresses of such engines.
+//
+// Whether this build can speak to the engine is not the configuration's to say, but the daemon's.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "spillway/core/result.h"
+
+namespace spillway::core {
+
+struct EngineHost {
+  std::string host;  // a literal IPv6 address without its brackets
+  std::uint16_t port = 0;
+};
+
+/// scheme://[user@]host[:port][,host[:port]...][/path]
+struct EngineUrl {
+  std::string scheme;
+  std::string user;
+  std::vector<EngineHost>
+      hosts;              // several where the engine is a cluster that one may enter anywhere
+  std::string path;       // without the slash before it
+  bool has_path = false;  // a slash stands behind the host, whatever follows
+
+  [[nodiscard]] bool secure() const;
+  /// "host:port" of all, for messages.
+  [[nodiscard]] std::string hosts_text() const;
+};
+
+/// The scheme of a url is an engine's: kafka, amqp, amqps, mqtt, mqtts, nats, http, https.
+[[nodiscard]] bool is_engine_url(std::string_view url);
+/// kInvalidArgument says what is wrong with it. A password in it is wrong: it has a file.
+[[nodiscard]] Result<EngineUrl> parse_engine_url(std::string_view url);
+
+/// How a record stands in a message's payload.
+enum class EnginePayload : std::uint8_t {
+  kRaw,   // its bytes as the producer made them
+  kJson,  // printed by its schema
+};
+
+/// [uplink.rabbitmq]
+struct RabbitmqConfig {
+  std::string exchange = "spillway";
+  /// Of a record; what stands in braces is filled in: {gateway}, {stream}, {topic}. The slashes of a
+  /// topic become dots, as a topic exchange wants them.
+  std::string routing_key = "{gateway}.{stream}.{topic}";
+  // What `spillway sink setup` declares beside the exchange.
+  std::string queue = "spillway";
+  std::string binding = "#";
+  std::uint64_t queue_max_bytes = 0;  // 0: no bound; at it the queue refuses (reject-publish)
+  std::uint64_t heartbeat_ns = 30'000'000'000;
+};
+
+struct EngineConfig {
+  EngineUrl url;  // without a host: the far end is a consumer, by the native link
+  std::string password_file;
+  EnginePayload payload = EnginePayload::kRaw;
+  std::uint64_t window_messages = 4096;  // sent and not yet confirmed, at most
+  RabbitmqConfig rabbitmq;
+
+  [[nodiscard]] bool used() const { return !url.hosts.empty(); }
+};
+
+}  // namespace spillway::core

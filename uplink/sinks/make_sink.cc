@@ -1,0 +1,92 @@
+#include "uplink/sinks/make_sink.h"
+
+#include <algorithm>
+#include <array>
+#include <fstream>
+#include <iterator>
+
+#ifdef SPILLWAY_SINK_RABBITMQ
+#include "uplink/sinks/rabbitmq/rabbitmq_setup.h"
+#include "uplink/sinks/rabbitmq/rabbitmq_sink.h"
+#endif
+
+namespace spillway::uplink {
+
+namespace {
+
+using core::ErrorCode;
+using core::fail;
+using core::Result;
+
+using Make = Result<std::unique_ptr<Sink>> (*)(const core::UplinkConfig&);
+using SetUp = Result<void> (*)(const core::UplinkConfig&, SinkSetup&);
+
+struct Kind {
+  std::string_view scheme;
+  const char* option;
+  Make make = nullptr;  // null: this build does not have it
+  SetUp set_up = nullptr;
+};
+
+#ifdef SPILLWAY_SINK_RABBITMQ
+constexpr Make kMakeRabbitmq = make_rabbitmq_sink;
+constexpr SetUp kSetUpRabbitmq = set_up_rabbitmq;
+#else
+constexpr Make kMakeRabbitmq = nullptr;
+constexpr SetUp kSetUpRabbitmq = nullptr;
+#endif
+
+constexpr std::array<Kind, 8> kKinds{{
+    {"amqp", "SPILLWAY_SINK_RABBITMQ", kMakeRabbitmq, kSetUpRabbitmq},
+    {"amqps", "SPILLWAY_SINK_RABBITMQ", kMakeRabbitmq, kSetUpRabbitmq},
+    {"kafka", "SPILLWAY_SINK_KAFKA"},
+    {"mqtt", "SPILLWAY_SINK_MQTT"},
+    {"mqtts", "SPILLWAY_SINK_MQTT"},
+    {"nats", "SPILLWAY_SINK_NATS"},
+    {"http", "SPILLWAY_SINK_HTTP"},
+    {"https", "SPILLWAY_SINK_HTTP"},
+}};
+
+constexpr std::size_t kPasswordBytesMax = 4096;
+
+Result<const Kind*> kind_of(const core::UplinkConfig& uplink) {
+  const std::string& scheme = uplink.engine.url.scheme;
+  const auto found = std::find_if(kKinds.begin(), kKinds.end(),
+                                  [&](const Kind& kind) { return kind.scheme == scheme; });
+  const std::string what = "uplink " + uplink.name + ": " + scheme + ":// ";
+  if (found == kKinds.end()) return fail(ErrorCode::kInvalidArgument, what + "is no engine's");
+  if (found->make != nullptr) return &*found;
+  return fail(ErrorCode::kInvalidArgument, what + "needs a build with -D" + found->option +
+                                               "=ON, and this one was made without it");
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Sink>> make_sink(const core::UplinkConfig& uplink) {
+  SPILLWAY_TRY(kind, kind_of(uplink));
+  return kind->make(uplink);
+}
+
+Result<void> set_up_sink(const core::UplinkConfig& uplink, SinkSetup& setup) {
+  SPILLWAY_TRY(kind, kind_of(uplink));
+  if (kind->set_up != nullptr) return kind->set_up(uplink, setup);
+  return fail(ErrorCode::kInvalidArgument, "uplink " + uplink.name + ": " +
+                                               uplink.engine.url.scheme +
+                                               ":// has nothing that would have to be set up");
+}
+
+Result<std::string> engine_password(const core::EngineConfig& engine) {
+  if (engine.password_file.empty()) return std::string();
+  std::ifstream file(engine.password_file, std::ios::binary);
+  std::string password((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  while (password.ends_with('\n') || password.ends_with('\r')) password.pop_back();
+  if (file && !password.empty() && password.size() <= kPasswordBytesMax &&
+      password.find('\0') == std::string::npos) {
+    return password;
+  }
+  return fail(ErrorCode::kInvalidArgument, "password_file: cannot read a password from " +
+                                               engine.password_file +
+                                               ": it holds the password and nothing else");
+}
+
+}  // namespace spillway::uplink

@@ -1,0 +1,61 @@
+// StreamLedger: what of a stream was handed to an engine, in order, and how far from the front all of
+// it is done: so far the cursor may move.
+//
+// Pure; one thread. Tickets are ascending.
+//
+// Invariants:
+//  1. advance() never passes an entry that is not settled.
+//  2. An entry is settled once; what comes twice changes nothing.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <deque>
+#include <optional>
+
+#include "spillway/core/cursor.h"
+
+namespace spillway::uplink {
+
+class StreamLedger {
+ public:
+  /// `behind`: where the cursor may stand once this is done; nothing for what moves nothing.
+  void add(std::uint64_t ticket, const std::optional<core::CursorPosition>& behind) {
+    entries_.push_back({ticket, behind, false});
+  }
+  void settle(std::uint64_t ticket) {
+    if (Entry* entry = find(ticket)) entry->settled = true;
+  }
+  [[nodiscard]] std::optional<core::CursorPosition> behind(std::uint64_t ticket) {
+    const Entry* entry = find(ticket);
+    return entry == nullptr ? std::nullopt : entry->behind;
+  }
+  /// Forgets what is settled from the front on; where the cursor may stand then, if that is news.
+  [[nodiscard]] std::optional<core::CursorPosition> advance() {
+    std::optional<core::CursorPosition> position;
+    while (!entries_.empty() && entries_.front().settled) {
+      if (entries_.front().behind) position = entries_.front().behind;
+      entries_.pop_front();
+    }
+    return position;
+  }
+  [[nodiscard]] std::size_t size() const { return entries_.size(); }
+
+ private:
+  struct Entry {
+    std::uint64_t ticket = 0;
+    std::optional<core::CursorPosition> behind;
+    bool settled = false;
+  };
+
+  [[nodiscard]] Entry* find(std::uint64_t ticket) {
+    const auto found = std::lower_bound(
+        entries_.begin(), entries_.end(), ticket,
+        [](const Entry& entry, std::uint64_t wanted) { return entry.ticket < wanted; });
+    return found == entries_.end() || found->ticket != ticket ? nullptr : &*found;
+  }
+
+  std::deque<Entry> entries_;
+};
+
+}  // namespace spillway::uplink
