@@ -27,6 +27,9 @@ class SimInbox final : public consumer::Inbox {
       const consumer::InboxKey& key) override;
   void commit(std::span<const consumer::InboxBatch> batches,
               std::vector<core::Result<void>>& outcomes) override;
+  core::Result<std::vector<consumer::InboxMark>> marks(const std::string& source) override {
+    return model_.marks(source);
+  }
 
   void set_full(bool full) { full_ = full; }
   /// The next transaction fails, and those behind it do not.

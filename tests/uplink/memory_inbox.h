@@ -30,6 +30,7 @@ class MemoryInbox final : public consumer::Inbox {
       const consumer::InboxKey& key) override;
   void commit(std::span<const consumer::InboxBatch> batches,
               std::vector<core::Result<void>>& outcomes) override;
+  core::Result<std::vector<consumer::InboxMark>> marks(const std::string& source) override;
 
   void fail_next(int commits) { failures_ = commits; }
   [[nodiscard]] const std::map<Key, Contents>& all() const { return contents_; }
@@ -43,7 +44,11 @@ class MemoryInbox final : public consumer::Inbox {
   [[nodiscard]] std::uint64_t doubled() const { return doubled_; }
 
  private:
+  void apply_loose(const consumer::InboxBatch& batch);
+  static void add_lanes(const consumer::InboxBatch& batch, Contents& contents);
+
   std::map<Key, Contents> contents_;
+  std::map<std::pair<std::string, std::string>, std::uint64_t> marks_;
   std::uint64_t doubled_ = 0;
   int failures_ = 0;
 };

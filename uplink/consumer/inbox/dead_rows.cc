@@ -28,9 +28,11 @@ constexpr const char* kPayloadSql =
 constexpr const char* kRequeueSql =
     "UPDATE record SET state = 'received', reason = NULL WHERE gateway = ?1 AND journal = ?2 "
     "AND stream = ?3 AND record_offset = ?4 AND state = 'dead' AND record_bytes IS NULL";
+// At or above the next offset the row itself says that the record has come.
 constexpr const char* kDropSql =
     "DELETE FROM record WHERE gateway = ?1 AND journal = ?2 AND stream = ?3 "
-    "AND record_offset = ?4 AND state = 'dead'";
+    "AND record_offset = ?4 AND state = 'dead' AND record_offset < (SELECT next_offset "
+    "FROM position WHERE gateway = ?1 AND journal = ?2 AND stream = ?3)";
 
 void bind_name(Statement& statement, const RecordName& name) {
   statement.bind(1, std::string_view(name.gateway));

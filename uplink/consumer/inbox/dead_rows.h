@@ -5,7 +5,8 @@
 // of at most kRowsPerTransaction rows.
 //
 // Invariants:
-//  1. Positions and gaps are never touched: whatever is done here, no record comes twice.
+//  1. Positions and gaps are never touched, and no row at or above a next offset is dropped: whatever is
+//     done here, no record comes twice.
 //  2. A requeued row is in state 'received', as if it had just come; one whose payload was cut is not
 //     requeued.
 #pragma once

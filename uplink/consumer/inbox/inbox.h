@@ -12,6 +12,9 @@
 //     nothing.
 //  4. Within a lane the times of records never run backwards, over all sessions. A record without a
 //     time gets its true one in the transaction that brings its boot's first certain reading.
+//  5. A loose batch (InboxBatch::loose) is applied whatever is stored: of its records those that are
+//     not seen. A record is seen if and only if its offset is below the stored next offset or its row
+//     exists; the next offset moves only over rows and gaps that follow it without a hole.
 #pragma once
 
 #include <cstddef>
@@ -78,6 +81,12 @@ struct InboxClock {
   core::Uuid boot_id;
   std::uint64_t boottime_ns = 0;  // at this time of the boot ...
   std::uint64_t utc_ns = 0;       // ... it was this
+
+  /// Both are below 2^62, or this boot was read wrongly: then it is the beginning of time.
+  [[nodiscard]] std::uint64_t utc_at(std::uint64_t record_boottime_ns) const {
+    const std::uint64_t sum = utc_ns + record_boottime_ns;
+    return sum < boottime_ns ? 0 : sum - boottime_ns;
+  }
 };
 
 /// Neighbouring records of one lane: the next `count` of InboxBatch::records.
@@ -110,6 +119,15 @@ struct LaneTotals {
   std::uint64_t records = 0;  // how many of this batch's records are this lane's
 };
 
+/// How far a source has read: stored in the transaction that it is part of, and given back as it is.
+struct InboxMark {
+  std::string source;     // whose: the source's own name for what it reads
+  std::string partition;  // of it; empty where there is but one
+  std::uint64_t position = 0;
+
+  friend bool operator==(const InboxMark&, const InboxMark&) = default;
+};
+
 /// A checked block as it came, for an inbox that keeps blocks (ConsumerSessionOptions::keeps_blocks).
 struct InboxBlock {
   format::BlockHeader header;
@@ -119,6 +137,10 @@ struct InboxBlock {
 /// What one message brought: to be applied as a whole.
 struct InboxBatch {
   InboxKey key;
+  /// Through a broker, where later may come before earlier and all may come twice: runs and gaps in any
+  /// order, seen or not. A key that is new begins at key.journal_first_offset; begins, from, next,
+  /// last_record and the lanes' counts of records say nothing, and a record's time is as it was told.
+  bool loose = false;
   bool begins = false;     // the key has no stored position yet
   std::uint64_t from = 0;  // the stored next offset it continues from
   std::uint64_t next = 0;  // the next offset behind it
@@ -131,6 +153,7 @@ struct InboxBatch {
   std::vector<LaneTotals> lanes;
   std::vector<InboxSchema> schemas;
   std::vector<InboxClock> clocks;
+  std::vector<InboxMark> marks;    // need no key: a batch may be nothing else
   std::vector<InboxBlock> blocks;  // in their order, declarations among them; then no records
   std::uint64_t received_at_ns = 0;
   std::shared_ptr<const std::vector<std::byte>> owner;
@@ -161,6 +184,9 @@ class Inbox {
   /// transaction's error in each.
   virtual void commit(std::span<const InboxBatch> batches,
                       std::vector<core::Result<void>>& outcomes) = 0;
+  /// What is stored of a source's reading. kInvalidArgument: this inbox keeps no such notes, and takes no
+  /// loose batch either.
+  [[nodiscard]] virtual core::Result<std::vector<InboxMark>> marks(const std::string& source) = 0;
   /// What is to be done about once a second, if anything is.
   [[nodiscard]] virtual bool needs_upkeep() const { return false; }
   virtual void upkeep() {}

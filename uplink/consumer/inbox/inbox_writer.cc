@@ -24,6 +24,14 @@ void InboxWriter::ask(PositionQuery query, OnPositions done) {
   wake_.notify_one();
 }
 
+void InboxWriter::ask_marks(std::string source, OnMarks done) {
+  {
+    const std::lock_guard lock(mutex_);
+    mark_questions_.push_back({std::move(source), std::move(done)});
+  }
+  wake_.notify_one();
+}
+
 void InboxWriter::apply(InboxBatch batch, OnApplied done) {
   queued_bytes_.fetch_add(InboxQueue::bytes_of(batch), std::memory_order_relaxed);
   {
@@ -34,7 +42,7 @@ void InboxWriter::apply(InboxBatch batch, OnApplied done) {
 }
 
 void InboxWriter::wait(std::unique_lock<std::mutex>& lock) {
-  const auto wanted = [this] { return stopping_ || !queue_.empty(); };
+  const auto wanted = [this] { return stopping_ || has_work(); };
   if (inbox_->needs_upkeep()) {
     wake_.wait_for(lock, kUpkeepInterval, wanted);
   } else {
@@ -54,16 +62,20 @@ void InboxWriter::run() {
   std::unique_lock lock(mutex_);
   while (true) {
     wait(lock);
-    if (queue_.empty() && stopping_) return;
+    if (!has_work() && stopping_) return;
     if (is_upkeep_due()) {
       lock.unlock();
       inbox_->upkeep();
       lock.lock();
     }
-    if (queue_.empty()) continue;
+    if (!has_work()) continue;
+    const auto mark_questions = std::exchange(mark_questions_, {});
     auto questions = queue_.take_questions();
     auto orders = queue_.take_orders(kTransactionBytesMax, kTransactionRecordsMax);
     lock.unlock();
+    for (const MarkQuestion& question : mark_questions) {
+      question.done(inbox_->marks(question.source));
+    }
     for (InboxQueue::Question& question : questions) answer(question);
     if (!orders.empty()) commit(orders);
     lock.lock();

@@ -1,7 +1,7 @@
 // InboxWriter: the one thread that touches the inbox. It takes everything that is queued, commits
 // it in one transaction (group commit over all sessions), and then tells each session.
 //
-// Threads: ask(), apply(), queued_bytes(), transactions() and stop() from any; the callbacks run on the writer's
+// Threads: ask(), ask_marks(), apply(), queued_bytes(), transactions() and stop() from any; the callbacks run on the writer's
 // own thread and must only pass the answer on.
 //
 // Invariants:
@@ -14,8 +14,10 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <functional>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -23,6 +25,8 @@
 #include "uplink/consumer/inbox/inbox_queue.h"
 
 namespace spillway::consumer {
+
+using OnMarks = std::function<void(core::Result<std::vector<InboxMark>>)>;
 
 class InboxWriter {
  public:
@@ -38,6 +42,8 @@ class InboxWriter {
   InboxWriter& operator=(const InboxWriter&) = delete;
 
   void ask(PositionQuery query, OnPositions done);
+  /// Of a source, as the latest transaction left them.
+  void ask_marks(std::string source, OnMarks done);
   void apply(InboxBatch batch, OnApplied done);
   [[nodiscard]] std::size_t queued_bytes() const {
     return queued_bytes_.load(std::memory_order_relaxed);
@@ -52,6 +58,12 @@ class InboxWriter {
  private:
   static constexpr std::chrono::seconds kUpkeepInterval{1};
 
+  struct MarkQuestion {
+    std::string source;
+    OnMarks done;
+  };
+
+  [[nodiscard]] bool has_work() const { return !queue_.empty() || !mark_questions_.empty(); }
   void run();
   void wait(std::unique_lock<std::mutex>& lock);
   [[nodiscard]] bool is_upkeep_due();
@@ -62,6 +74,7 @@ class InboxWriter {
   std::mutex mutex_;
   std::condition_variable wake_;
   InboxQueue queue_;
+  std::vector<MarkQuestion> mark_questions_;
   bool stopping_ = false;
   std::chrono::steady_clock::time_point last_upkeep_{};
   core::Atomic<std::size_t> queued_bytes_{0};

@@ -16,9 +16,12 @@ constexpr std::chrono::seconds kLookEvery{10};
 constexpr std::chrono::milliseconds kBreath{20};
 
 constexpr const char* kKeysSql = "SELECT gateway, journal, stream FROM position";
+// Rows at or above the next offset are themselves what decides once-only.
 constexpr const char* kFirstSql =
     "SELECT record_offset, received_at_ns FROM record "
-    "WHERE gateway = ?1 AND journal = ?2 AND stream = ?3 ORDER BY record_offset LIMIT ?4";
+    "WHERE gateway = ?1 AND journal = ?2 AND stream = ?3 AND record_offset < "
+    "(SELECT next_offset FROM position WHERE gateway = ?1 AND journal = ?2 AND stream = ?3) "
+    "ORDER BY record_offset LIMIT ?4";
 constexpr const char* kDeleteSql =
     "DELETE FROM record "
     "WHERE gateway = ?1 AND journal = ?2 AND stream = ?3 AND record_offset <= ?4";

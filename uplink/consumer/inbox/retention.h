@@ -4,11 +4,13 @@
 // is that thread.
 //
 // Invariants:
-//  1. Positions, gaps, lanes and schemas are never touched: what was pruned does not come again.
+//  1. Positions, gaps, lanes and schemas are never touched, nor rows at or above a next offset: what was
+//     pruned does not come again.
 //  2. Of each (gateway, journal, stream) the oldest records go first; over all of them, those received
 //     first. Dead ones go as the others.
 //  3. No index is needed for it, so it costs the writer nothing but the rows' removal: within a key
-//     records were received in the order of their offsets.
+//     records were received in the order of their offsets (through a broker nearly so: one that came
+//     late lets those behind it wait).
 #pragma once
 
 #include <condition_variable>

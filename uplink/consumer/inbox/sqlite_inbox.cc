@@ -1,12 +1,7 @@
 #include "uplink/consumer/inbox/sqlite_inbox.h"
 
-#include <algorithm>
-#include <cinttypes>
-#include <cstdio>
-#include <unordered_map>
-
-#include "spillway/core/gap_table.h"
-#include "spillway/core/schema.h"
+#include "uplink/consumer/inbox/loose_offsets.h"
+#include "uplink/consumer/inbox/sqlite_rows.h"
 #include "uplink/consumer/inbox/sqlite_schema.h"
 #include "uplink/consumer/inbox/sqlite_statement.h"
 
@@ -18,50 +13,6 @@ using core::ErrorCode;
 using core::fail;
 using core::Result;
 
-/// A batch's key as the database spells it, made once a batch.
-struct KeyText {
-  explicit KeyText(const InboxKey& key)
-      : gateway(key.gateway.text()), journal(key.journal.text()), stream(key.stream) {}
-  void bind(Statement& statement) const {
-    statement.bind(1, gateway);
-    statement.bind(2, journal);
-    statement.bind(3, stream);
-  }
-  std::string gateway;
-  std::string journal;
-  std::string_view stream;
-};
-
-std::string hex_of(std::uint64_t id) {
-  char text[17];
-  std::snprintf(text, sizeof(text), "%016" PRIx64, id);
-  return text;
-}
-
-/// Empty: the lane names no schema.
-std::string fingerprint_of(const LaneLabel& lane) {
-  return lane.schema_fingerprint == 0 ? "" : core::fingerprint_text(lane.schema_fingerprint);
-}
-
-void bind_or_null(Statement& row, int index, std::string_view text) {
-  if (text.empty()) {
-    row.bind_null(index);
-  } else {
-    row.bind(index, text);
-  }
-}
-
-/// The latest times of a lane's records; 0: there is none.
-struct LaneTime {
-  std::uint64_t produced_at_ns = 0;
-  std::uint64_t boottime_ns = 0;  // of a record without a time
-};
-using LaneTimes = std::unordered_map<std::uint64_t, LaneTime>;
-
-std::optional<std::uint64_t> or_null(std::uint64_t time_ns) {
-  return time_ns == 0 ? std::nullopt : std::optional(time_ns);
-}
-
 class SqliteInbox final : public Inbox {
  public:
   SqliteInbox(std::string path, Database database)
@@ -70,25 +21,25 @@ class SqliteInbox final : public Inbox {
   Result<void> prepare();
   Result<std::optional<StoredPosition>> position(const InboxKey& key) override;
   void commit(std::span<const InboxBatch> batches, std::vector<Result<void>>& outcomes) override;
+  Result<std::vector<InboxMark>> marks(const std::string& source) override;
 
  private:
   Result<void> apply_all(std::span<const InboxBatch> batches, std::vector<Result<void>>& outcomes);
+  /// False: it does not continue from the stored position, and nothing was changed.
+  Result<bool> apply(const InboxBatch& batch);
   Result<bool> move_position(const InboxBatch& batch, const KeyText& key);
-  Result<void> apply(const InboxBatch& batch, const KeyText& key);
-  Result<LaneTimes> insert_records(const InboxBatch& batch, const KeyText& key);
-  Result<LaneTime*> time_of(const LaneLabel& lane, const KeyText& key, LaneTimes& times);
-  Result<void> mark_dead(const InboxBatch& batch, const KeyText& key);
-  Result<void> insert_gaps(const InboxBatch& batch, const KeyText& key);
-  Result<void> update_lanes(const InboxBatch& batch, const KeyText& key, LaneTimes& times);
-  Result<void> correct_times(const InboxBatch& batch, const KeyText& key);
-  Result<void> keep_schemas(const InboxBatch& batch);
+  Result<std::optional<LoosePosition>> read_loose(const KeyText& key);
+  Result<LoosePosition> begin_loose(const InboxBatch& batch, const KeyText& key);
+  Result<void> apply_loose(const InboxBatch& batch, const KeyText& key, LoosePosition stored);
+  Result<std::uint64_t> walk_islands(const KeyText& key, std::uint64_t began, std::uint64_t next);
+  Result<void> set_marks(const InboxBatch& batch);
 
   std::string path_;
   Database database_;  // before the statements: they go first
   Statement begin_, commit_, rollback_;
-  Statement read_position_, begin_position_, move_position_;
-  Statement insert_record_, mark_dead_, insert_gap_, upsert_lane_, insert_schema_;
-  Statement read_lane_time_, correct_records_, correct_lanes_;
+  Statement read_position_, begin_position_, move_position_, set_position_;
+  Statement rows_ahead_, gaps_ahead_, set_mark_, read_marks_;
+  SqliteRows rows_;
 };
 
 Result<void> SqliteInbox::prepare() {
@@ -102,20 +53,17 @@ Result<void> SqliteInbox::prepare() {
       {&read_position_, kReadPositionSql},
       {&begin_position_, kBeginPositionSql},
       {&move_position_, kMovePositionSql},
-      {&insert_record_, kInsertRecordSql},
-      {&mark_dead_, kMarkDeadSql},
-      {&insert_gap_, kInsertGapSql},
-      {&upsert_lane_, kUpsertLaneSql},
-      {&insert_schema_, kInsertSchemaSql},
-      {&read_lane_time_, kReadLaneTimeSql},
-      {&correct_records_, kCorrectRecordsSql},
-      {&correct_lanes_, kCorrectLanesSql},
+      {&set_position_, kSetPositionSql},
+      {&rows_ahead_, kRowsAheadSql},
+      {&gaps_ahead_, kGapsAheadSql},
+      {&set_mark_, kSetMarkSql},
+      {&read_marks_, kReadMarksSql},
   };
   for (const auto& one : wanted) {
     SPILLWAY_TRY(statement, Statement::prepare(database_.get(), one.sql));
     *one.into = std::move(statement);
   }
-  return {};
+  return rows_.prepare(database_.get());
 }
 
 Result<std::optional<StoredPosition>> SqliteInbox::position(const InboxKey& key) {
@@ -154,19 +102,46 @@ void SqliteInbox::commit(std::span<const InboxBatch> batches, std::vector<Result
   outcomes.assign(batches.size(), tl::unexpected(error));
 }
 
+Result<std::vector<InboxMark>> SqliteInbox::marks(const std::string& source) {
+  read_marks_.bind(1, std::string_view(source));
+  std::vector<InboxMark> marks;
+  while (true) {
+    SPILLWAY_TRY(found, read_marks_.step());
+    if (!found) return marks;
+    marks.push_back({source, read_marks_.text(0), read_marks_.column(1)});
+  }
+}
+
 Result<void> SqliteInbox::apply_all(std::span<const InboxBatch> batches,
                                     std::vector<Result<void>>& outcomes) {
   for (std::size_t i = 0; i < batches.size(); ++i) {
-    const KeyText key(batches[i].key);
-    SPILLWAY_TRY(moved, move_position(batches[i], key));
-    if (!moved) {
-      outcomes[i] = fail(ErrorCode::kBusy,
-                         "stream " + batches[i].key.stream + " was moved on by another session");
-      continue;
-    }
-    SPILLWAY_CHECKED(apply(batches[i], key));
+    SPILLWAY_TRY(applied, apply(batches[i]));
+    if (applied) continue;
+    outcomes[i] = fail(ErrorCode::kBusy,
+                       "stream " + batches[i].key.stream + " was moved on by another session");
   }
   return {};
+}
+
+Result<bool> SqliteInbox::apply(const InboxBatch& batch) {
+  SPILLWAY_CHECKED(set_marks(batch));
+  const KeyText key(batch.key);
+  if (batch.loose) {
+    SPILLWAY_TRY(stored, begin_loose(batch, key));
+    SPILLWAY_CHECKED(apply_loose(batch, key, stored));
+    return true;
+  }
+  SPILLWAY_TRY(moved, move_position(batch, key));
+  if (moved) {
+    SPILLWAY_CHECKED(rows_.insert(batch, key, std::nullopt));
+    return true;
+  }
+  if (batch.begins) return false;
+  // It continues, and runs into what a broker brought before it.
+  SPILLWAY_TRY(stored, read_loose(key));
+  if (!stored || stored->next != batch.from || !stored->has_islands()) return false;
+  SPILLWAY_CHECKED(apply_loose(batch, key, *stored));
+  return true;
 }
 
 /// Invariant 2 stands here: no row is touched unless the position is the expected one.
@@ -180,138 +155,74 @@ Result<bool> SqliteInbox::move_position(const InboxBatch& batch, const KeyText& 
   return sqlite3_changes(database_.get()) == 1;
 }
 
-Result<void> SqliteInbox::apply(const InboxBatch& batch, const KeyText& key) {
-  SPILLWAY_TRY(times, insert_records(batch, key));
-  SPILLWAY_CHECKED(mark_dead(batch, key));
-  SPILLWAY_CHECKED(insert_gaps(batch, key));
-  SPILLWAY_CHECKED(update_lanes(batch, key, times));
-  SPILLWAY_CHECKED(correct_times(batch, key));
-  return keep_schemas(batch);
+Result<std::optional<LoosePosition>> SqliteInbox::read_loose(const KeyText& key) {
+  key.bind(read_position_);
+  SPILLWAY_TRY(found, read_position_.step());
+  if (!found) return std::optional<LoosePosition>();
+  const LoosePosition stored{read_position_.column(0), read_position_.column(2)};
+  read_position_.reset();
+  return std::optional(stored);
 }
 
-/// What the inbox has of the lane, over all sessions.
-Result<LaneTime*> SqliteInbox::time_of(const LaneLabel& lane, const KeyText& key,
-                                       LaneTimes& times) {
-  const auto [at, is_new] = times.try_emplace(lane.lane_id);
-  if (!is_new) return &at->second;
-  const std::string lane_id = hex_of(lane.lane_id);
-  key.bind(read_lane_time_);
-  read_lane_time_.bind(4, std::string_view(lane_id));
-  SPILLWAY_TRY(found, read_lane_time_.step());
-  if (found) at->second.produced_at_ns = read_lane_time_.column(0);
-  read_lane_time_.reset();
-  return &at->second;
+Result<LoosePosition> SqliteInbox::begin_loose(const InboxBatch& batch, const KeyText& key) {
+  const std::uint64_t first = batch.key.journal_first_offset;
+  // Clocks, schemas and lanes' totals move nothing, and do not begin a journal.
+  if (batch.runs.empty() && batch.gaps.empty()) return LoosePosition{first, first};
+  SPILLWAY_TRY(stored, read_loose(key));
+  if (stored) return *stored;
+  key.bind(begin_position_);
+  begin_position_.bind(4, first);
+  begin_position_.bind(5, std::uint64_t{0});
+  SPILLWAY_CHECKED(begin_position_.run());
+  return LoosePosition{first, first};
 }
 
-Result<LaneTimes> SqliteInbox::insert_records(const InboxBatch& batch, const KeyText& key) {
-  LaneTimes times;
-  if (batch.runs.empty()) return times;
-  Statement& row = insert_record_;
-  key.bind(row);
-  row.bind(7, batch.received_at_ns);
-  std::size_t at = 0;
-  for (const InboxRun& run : batch.runs) {
-    row.bind(5, run.lane->topic);
-    const std::string schema = fingerprint_of(*run.lane);
-    bind_or_null(row, 9, schema);
-    const std::string boot_id = run.lane->boot_id.text();
-    SPILLWAY_TRY(time, time_of(*run.lane, key, times));
-    for (std::uint32_t i = 0; i < run.count; ++i, ++at) {
-      const InboxRecord& record = batch.records[at];
-      row.bind(4, run.first_offset + i);
-      if (record.produced_at_ns) {
-        time->produced_at_ns = std::max(time->produced_at_ns, *record.produced_at_ns);
-        row.bind(6, time->produced_at_ns);
-        row.bind_null(10);
-        row.bind_null(11);
-      } else {
-        time->boottime_ns = std::max(time->boottime_ns, record.boottime_ns);
-        row.bind_null(6);
-        row.bind(10, std::string_view(boot_id));
-        row.bind(11, record.boottime_ns);
-      }
-      row.bind_blob(8, record.payload);
-      SPILLWAY_CHECKED(row.run());
-    }
+Result<void> SqliteInbox::apply_loose(const InboxBatch& batch, const KeyText& key,
+                                      LoosePosition stored) {
+  SPILLWAY_CHECKED(rows_.insert(batch, key, stored.next));
+  if (batch.runs.empty() && batch.gaps.empty()) return {};
+  LoosePosition moved = move_over(stored, batch);
+  if (stored.has_islands()) {
+    SPILLWAY_TRY(next, walk_islands(key, stored.next, moved.next));
+    moved.next = next;
   }
-  return times;
+  if (moved.next == stored.next && moved.beyond == stored.beyond) return {};
+  key.bind(set_position_);
+  set_position_.bind(4, moved.next);
+  set_position_.bind(5, moved.beyond);
+  const bool ends_it = !batch.loose && moved.next == batch.next;
+  set_position_.bind(6, ends_it ? batch.last_record : 0);
+  return set_position_.run();
 }
 
-/// After their rows: the many others need not carry a state and a reason through their statement.
-Result<void> SqliteInbox::mark_dead(const InboxBatch& batch, const KeyText& key) {
-  for (const InboxDead& dead : batch.dead) {
-    const bool cut = dead.record_bytes > batch.records[dead.record].payload.size();
-    Statement& row = mark_dead_;
-    key.bind(row);
-    row.bind(4, dead.offset);
-    row.bind(5, std::string_view(dead.reason));
-    row.bind(6, cut ? std::optional(dead.record_bytes) : std::nullopt);
-    SPILLWAY_CHECKED(row.run());
-  }
-  return {};
+Result<std::uint64_t> SqliteInbox::walk_islands(const KeyText& key, std::uint64_t began,
+                                                std::uint64_t next) {
+  key.bind(rows_ahead_);
+  rows_ahead_.bind(4, next);
+  key.bind(gaps_ahead_);
+  gaps_ahead_.bind(4, began);
+  auto walked = walk(
+      next,
+      [this]() -> Result<std::optional<std::uint64_t>> {
+        SPILLWAY_TRY(found, rows_ahead_.step());
+        return found ? std::optional(rows_ahead_.column(0)) : std::nullopt;
+      },
+      [this]() -> Result<std::optional<OffsetRange>> {
+        SPILLWAY_TRY(found, gaps_ahead_.step());
+        if (!found) return std::optional<OffsetRange>();
+        return std::optional(OffsetRange{gaps_ahead_.column(0), gaps_ahead_.column(1)});
+      });
+  rows_ahead_.reset();
+  gaps_ahead_.reset();
+  return walked;
 }
 
-Result<void> SqliteInbox::insert_gaps(const InboxBatch& batch, const KeyText& key) {
-  for (const InboxGap& gap : batch.gaps) {
-    Statement& row = insert_gap_;
-    key.bind(row);
-    row.bind(4, gap.first_offset);
-    row.bind(5, gap.next_offset);
-    row.bind(6, core::name_of(static_cast<format::GapReason>(gap.reason)));
-    row.bind(7, batch.received_at_ns);
-    SPILLWAY_CHECKED(row.run());
-  }
-  return {};
-}
-
-Result<void> SqliteInbox::update_lanes(const InboxBatch& batch, const KeyText& key,
-                                       LaneTimes& times) {
-  for (const LaneTotals& totals : batch.lanes) {
-    Statement& row = upsert_lane_;
-    const std::string lane_id = hex_of(totals.lane->lane_id);
-    const std::string boot_id = totals.lane->boot_id.text();
-    key.bind(row);
-    row.bind(4, std::string_view(lane_id));
-    row.bind(5, totals.lane->topic);
-    row.bind(6, totals.lane->producer);
-    row.bind(7, std::string_view(boot_id));
-    row.bind(8, totals.lane_end);
-    row.bind(9, totals.rejected);
-    row.bind(10, static_cast<std::uint64_t>(totals.closed));
-    row.bind(11, totals.records);
-    const std::string schema = fingerprint_of(*totals.lane);
-    bind_or_null(row, 12, schema);
-    const LaneTime& time = times[totals.lane->lane_id];
-    row.bind(13, or_null(time.produced_at_ns));
-    row.bind(14, or_null(time.boottime_ns));
-    SPILLWAY_CHECKED(row.run());
-  }
-  return {};
-}
-
-/// A gateway speaks for its own records alone.
-Result<void> SqliteInbox::correct_times(const InboxBatch& batch, const KeyText& key) {
-  for (const InboxClock& clock : batch.clocks) {
-    const std::string boot_id = clock.boot_id.text();
-    for (Statement* correct : {&correct_records_, &correct_lanes_}) {
-      correct->bind(1, key.gateway);
-      correct->bind(2, std::string_view(boot_id));
-      correct->bind(3, clock.boottime_ns);
-      correct->bind(4, clock.utc_ns);
-      SPILLWAY_CHECKED(correct->run());
-    }
-  }
-  return {};
-}
-
-Result<void> SqliteInbox::keep_schemas(const InboxBatch& batch) {
-  for (const InboxSchema& schema : batch.schemas) {
-    Statement& row = insert_schema_;
-    const std::string fingerprint = core::fingerprint_text(schema.fingerprint);
-    row.bind(1, std::string_view(fingerprint));
-    row.bind_blob(2, schema.bfbs);
-    row.bind(3, static_cast<std::uint64_t>(kSchemasMax));
-    SPILLWAY_CHECKED(row.run());
+Result<void> SqliteInbox::set_marks(const InboxBatch& batch) {
+  for (const InboxMark& mark : batch.marks) {
+    set_mark_.bind(1, std::string_view(mark.source));
+    set_mark_.bind(2, std::string_view(mark.partition));
+    set_mark_.bind(3, mark.position);
+    SPILLWAY_CHECKED(set_mark_.run());
   }
   return {};
 }

@@ -77,6 +77,19 @@ INSERT INTO gateway_change VALUES(1, 0);
 PRAGMA user_version = 5;
 )";
 
+/// What storing out of order needs: the end of what is stored above next_offset, when each boot was, and
+/// how far each source has read.
+constexpr const char* kVersion6Sql = R"(
+ALTER TABLE position ADD COLUMN beyond INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE boot(
+  gateway TEXT NOT NULL, boot_id TEXT NOT NULL, boottime_ns INTEGER NOT NULL, utc_ns INTEGER NOT NULL,
+  PRIMARY KEY(gateway, boot_id)) WITHOUT ROWID;
+CREATE TABLE source_position(
+  source TEXT NOT NULL, partition TEXT NOT NULL, position INTEGER NOT NULL,
+  PRIMARY KEY(source, partition)) WITHOUT ROWID;
+PRAGMA user_version = 6;
+)";
+
 Result<std::uint64_t> read_number(sqlite3* database, const char* sql) {
   SPILLWAY_TRY(statement, Statement::prepare(database, sql));
   SPILLWAY_TRY(found, statement.step());
@@ -111,6 +124,7 @@ Result<void> make_tables(sqlite3* database, const std::string& path) {
   if (version < 3) SPILLWAY_CHECKED(execute(database, kVersion3Sql, what));
   if (version < 4) SPILLWAY_CHECKED(execute(database, kVersion4Sql, what));
   if (version < 5) SPILLWAY_CHECKED(execute(database, kVersion5Sql, what));
+  if (version < 6) SPILLWAY_CHECKED(execute(database, kVersion6Sql, what));
   return execute(database, "COMMIT", what);
 }
 

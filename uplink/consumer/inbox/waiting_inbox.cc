@@ -32,4 +32,9 @@ void WaitingInbox::commit(std::span<const InboxBatch> batches,
   outcomes.assign(batches.size(), tl::unexpected(why_));
 }
 
+Result<std::vector<InboxMark>> WaitingInbox::marks(const std::string& source) {
+  if (!is_open()) return tl::unexpected(why_);
+  return inbox_->marks(source);
+}
+
 }  // namespace spillway::consumer

@@ -26,6 +26,7 @@ class WaitingInbox final : public Inbox {
   core::Result<std::optional<StoredPosition>> position(const InboxKey& key) override;
   void commit(std::span<const InboxBatch> batches,
               std::vector<core::Result<void>>& outcomes) override;
+  core::Result<std::vector<InboxMark>> marks(const std::string& source) override;
   [[nodiscard]] bool needs_upkeep() const override {
     return inbox_ != nullptr && inbox_->needs_upkeep();
   }

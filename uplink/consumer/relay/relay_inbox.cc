@@ -136,7 +136,15 @@ void RelayInbox::commit(std::span<const InboxBatch> batches, std::vector<Result<
   }
 }
 
+Result<std::vector<InboxMark>> RelayInbox::marks(const std::string& source) {
+  return fail(ErrorCode::kInvalidArgument, "source " + source + " needs an inbox in a database; " +
+                                               options_.directory + " is a relay's");
+}
+
 Result<void> RelayInbox::apply(const InboxBatch& batch) {
+  if (batch.loose) {
+    return fail(ErrorCode::kInvalidArgument, "a relay takes no records out of their order");
+  }
   const StreamKey key{batch.key.gateway, batch.key.stream};
   SPILLWAY_TRY(stream, make_stream(key));
   const Told& told = told_[key];

@@ -53,6 +53,8 @@ class RelayInbox final : public Inbox {
   core::Result<std::optional<StoredPosition>> position(const InboxKey& key) override;
   void commit(std::span<const InboxBatch> batches,
               std::vector<core::Result<void>>& outcomes) override;
+  /// A relay passes on whole blocks in their order: what comes out of a broker in any order it cannot.
+  core::Result<std::vector<InboxMark>> marks(const std::string& source) override;
   [[nodiscard]] bool needs_upkeep() const override { return true; }
   void upkeep() override;
 
