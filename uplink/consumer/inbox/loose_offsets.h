@@ -34,7 +34,8 @@ struct LoosePosition {
   [[nodiscard]] bool has_islands() const { return beyond > next; }
 };
 
-/// The islands that one transaction may walk over: what it costs is bounded, the rest waits for the next.
+/// The rows that one transaction may walk over: what it costs is bounded, the rest waits for the next. A
+/// gap is one step, however long it is, and is always passed.
 inline constexpr std::size_t kWalkRowsMax = 100'000;
 
 /// By what the batch alone brings. The islands that were there before are not looked at: while there
