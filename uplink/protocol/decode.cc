@@ -27,6 +27,13 @@ core::Uuid uuid_from(const protocol::Id& id) {
   return uuid;
 }
 
+/// The verifier has not looked at the alignment of a vector's elements, and 32-bit ARM minds it.
+std::uint64_t number_at(const flatbuffers::Vector<std::uint64_t>& numbers, std::size_t index) {
+  std::uint64_t number = 0;
+  std::memcpy(&number, numbers.Data() + index * sizeof(number), sizeof(number));
+  return flatbuffers::EndianScalar(number);
+}
+
 Result<std::string> name_from(const flatbuffers::String& text, std::string_view what) {
   const std::string_view name(text.c_str(), text.size());
   if (name.size() > kNameBytesMax || printable(name) != name) {
@@ -111,7 +118,7 @@ Result<Message> read(const protocol::Welcome& table) {
     if (const auto* known = stream->dictionaries(); known != nullptr) {
       const std::size_t count = std::min<std::size_t>(known->size(), kDictionariesOfStreamMax);
       for (std::size_t i = 0; i < count; ++i) {
-        wanted.dictionaries.push_back(known->Get(static_cast<flatbuffers::uoffset_t>(i)));
+        wanted.dictionaries.push_back(number_at(*known, i));
       }
     }
     welcome.streams.push_back(std::move(wanted));
