@@ -22,6 +22,7 @@ class CheckedSource final : public uplink::BlockSource {
   core::Result<std::uint64_t> oldest_offset() override { return inner_->oldest_offset(); }
   core::Result<void> seek(std::uint64_t offset) override { return inner_->seek(offset); }
   void offer_stored(bool stored) override { inner_->offer_stored(stored); }
+  const std::optional<core::CursorPosition>& cursor() const override { return inner_->cursor(); }
   core::Result<std::optional<core::StreamItem>> next() override;
   core::Result<void> acknowledge(const core::CursorPosition& position) override;
   core::Result<void> refuse(const uplink::Ack& ack) override { return inner_->refuse(ack); }

@@ -21,6 +21,8 @@ constexpr std::uint64_t kTcpHeaderBytes = 20;
 constexpr std::uint64_t kTimestampBytes = 12;
 constexpr std::uint8_t kHasTimestamps = 1;  // TCPI_OPT_TIMESTAMPS, which both headers define
 
+constexpr std::uint8_t kTcpClose = 7;  // TCP_CLOSE of both headers
+
 std::uint64_t header_bytes(const tcp_info& info, bool is_ipv6) {
   const bool stamped = (info.tcpi_options & kHasTimestamps) != 0;
   return (is_ipv6 ? kIpv6HeaderBytes : kIpv4HeaderBytes) + kTcpHeaderBytes +
@@ -37,6 +39,7 @@ TcpState look_at_tcp(int socket, bool is_ipv6) {
   int queued = 0;
   if (::ioctl(socket, SIOCOUTQ, &queued) != 0 || queued < 0) queued = 0;
   state.is_known = true;
+  state.is_over = info.tcpi_state == kTcpClose;
   state.received_bytes = info.tcpi_bytes_received;
   state.acked_bytes = info.tcpi_bytes_acked;
   state.unacked_bytes = static_cast<std::uint64_t>(queued);

@@ -10,11 +10,12 @@
 namespace spillway::uplink {
 
 struct TcpState {
-  bool is_known = false;                  // false: no such socket any more
-  std::uint64_t received_bytes = 0;       // payload that came in, read or not
-  std::uint64_t acked_bytes = 0;          // payload that the peer's kernel has
-  std::uint64_t unacked_bytes = 0;        // payload that it has not: under way or waiting to go
-  std::uint64_t unsent_bytes = 0;         // of that, what never went out
+  bool is_known = false;             // false: no such socket any more
+  bool is_over = false;              // both ways are shut: the peer reset it, or the kernel gave up
+  std::uint64_t received_bytes = 0;  // payload that came in, read or not
+  std::uint64_t acked_bytes = 0;     // payload that the peer's kernel has
+  std::uint64_t unacked_bytes = 0;   // payload that it has not: under way or waiting to go
+  std::uint64_t unsent_bytes = 0;    // of that, what never went out
   std::uint64_t wire_sent_bytes = 0;      // with what was sent again and the headers of IP and TCP
   std::uint64_t wire_received_bytes = 0;  // the same of what came in
   std::uint64_t answer_age_ns = 0;        // since the peer's kernel last acknowledged anything

@@ -16,6 +16,8 @@ constexpr std::uint64_t kNsPerMs = 1'000'000;
 constexpr std::size_t kWriteBufferBytes = 64U * 1024;
 /// An idle connection's buffer for reading is no larger.
 constexpr std::size_t kIdleBufferBytes = 16U * 1024;
+/// By then an operation on a closed socket has completed, if it ever will.
+constexpr std::chrono::seconds kCompleteMax{1};
 
 std::string seconds_text(std::uint64_t ns) {
   return std::to_string((ns + 500 * kNsPerMs) / (1000 * kNsPerMs)) + " s";
@@ -155,6 +157,18 @@ void WebSocketConnection<Stream>::finish(core::Error error, Ending ending) {
   asio::post(stream_.get_executor(), [self = this->shared_from_this(), error = std::move(error)] {
     auto handlers = std::exchange(self->handlers_, {});
     if (handlers.on_closed) handlers.on_closed(error);
+    self->release_later();
+  });
+}
+
+/// Beast 1.81 lets two operations wait for each other for ever, where the peer goes in the middle of a frame
+/// while we close. They hold this connection, and go with its stream.
+template <typename Stream>
+void WebSocketConnection<Stream>::release_later() {
+  if (!has_operations()) return;
+  look_timer_.expires_after(kCompleteMax);
+  look_timer_.async_wait([this, self = this->shared_from_this()](error_code) {
+    if (has_operations()) const Stream gone(std::move(stream_));
   });
 }
 
@@ -207,8 +221,10 @@ void WebSocketConnection<Stream>::write() {
 template <typename Stream>
 void WebSocketConnection<Stream>::close_stream() {
   if (is_finished() || std::exchange(closing_frame_sent_, true)) return;
+  closing_ = true;
   stream_.async_close(websocket::close_code::normal,
                       [this, self = this->shared_from_this()](error_code) {
+                        closing_ = false;
                         finish({core::ErrorCode::kUnavailable, "closed"});
                       });
 }
@@ -233,6 +249,11 @@ template <typename Stream>
 void WebSocketConnection<Stream>::look() {
   const TcpState tcp = look_at_socket();
   const std::uint64_t now_ns = steady_now_ns();
+  // Beast has read on its own behalf, after a broken frame, and has not been told of the end.
+  if (tcp.is_over) {
+    return finish({core::ErrorCode::kUnavailable, "the connection with " + peer_ + " was reset"},
+                  Ending::kReset);
+  }
   const bool says_goodbye =
       phase_ != Phase::kOpening && !stream_.is_open() && tcp.unacked_bytes == 0;
   if (says_goodbye && ++goodbye_looks_ > kGoodbyeLooksMax) {

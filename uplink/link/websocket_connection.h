@@ -107,6 +107,9 @@ class WebSocketConnection : public WebSocket,
   void take_message();
   void write();
   void close_stream();
+  /// What Beast has begun and has not completed.
+  [[nodiscard]] bool has_operations() const { return reading_ || writing_ || pinging_ || closing_; }
+  void release_later();
   void look_later();
   void look();
   void look_at_open(std::uint64_t now_ns, const TcpState& tcp);
@@ -127,6 +130,7 @@ class WebSocketConnection : public WebSocket,
   bool writing_ = false;
   bool paused_ = false;
   bool closing_frame_sent_ = false;
+  bool closing_ = false;
   bool pinging_ = false;  // a ping or a heartbeat is being written: one at a time
   bool ping_waits_ = false;
   bool proved_ = false;
