@@ -28,6 +28,7 @@ void add_dead_command(CLI::App& app, int& exit_code);
 void add_plan_command(CLI::App& app, int& exit_code);
 void add_torture_command(CLI::App& app, int& exit_code);
 void add_config_command(CLI::App& app, int& exit_code);
+void add_sink_command(CLI::App& app, int& exit_code);
 
 /// "spillway: MESSAGE" on standard error; returns the exit code that fits.
 int report(const core::Error& error);

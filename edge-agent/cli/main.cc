@@ -13,6 +13,7 @@ int main(int argc, char** argv) {
   spillway::cli::add_status_command(app, exit_code);
   spillway::cli::add_verify_command(app, exit_code);
   spillway::cli::add_dead_command(app, exit_code);
+  spillway::cli::add_sink_command(app, exit_code);
   spillway::cli::add_plan_command(app, exit_code);
   spillway::cli::add_torture_command(app, exit_code);
   spillway::cli::add_config_command(app, exit_code);

@@ -13,6 +13,7 @@
 #include "spillway/core/env/open_files.h"
 #include "spillway/core/env/posix_env.h"
 #include "spillway/core/log.h"
+#include "uplink/daemon/sink_command.h"
 #include "uplink/daemon/sink_runner.h"
 #include "uplink/daemon/uplink_runner.h"
 #include "uplink/link/link_watch.h"
@@ -114,10 +115,21 @@ int main(int argc, char** argv) {
   std::string name;
   app.add_option("--config", path, "the configuration file")->required();
   app.add_option("--uplink", name, "only this one of the configured uplinks");
+  uplink::SinkSetupCommand setup;
+  auto* sink = app.add_subcommand("sink", "Set up an engine at an uplink's far end");
+  auto* declare = sink->require_subcommand(1)->add_subcommand(
+      "setup", "Declare what the engine needs: exchange and queue, topic, stream");
+  declare->add_option("uplink", setup.uplink, "name of the [[uplink]]")->required();
+  declare->add_flag("--dry-run", setup.dry_run, "connect nowhere, say what would be declared");
+  declare->add_flag("--json", setup.json, "print JSON");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? EXIT_SUCCESS : kExitWrongUse;
+  }
+  if (*declare) {
+    setup.config_path = path;
+    return uplink::run_sink_setup(setup);
   }
   const auto outcome = run(path, name);
   if (outcome) return EXIT_SUCCESS;

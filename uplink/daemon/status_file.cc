@@ -9,9 +9,7 @@
 
 namespace spillway::uplink {
 
-namespace {
-
-std::string quoted(std::string_view text) {
+std::string json_text(std::string_view text) {
   std::string out = "\"";
   for (const char c : text) {
     const auto code = static_cast<unsigned char>(c);
@@ -27,10 +25,12 @@ std::string quoted(std::string_view text) {
   return out + "\"";
 }
 
+namespace {
+
 /// The members of one object, in the order in which they are added.
 class Members {
  public:
-  Members& add(std::string_view key, std::string_view value) { return put(key, quoted(value)); }
+  Members& add(std::string_view key, std::string_view value) { return put(key, json_text(value)); }
   Members& add(std::string_view key, std::uint64_t value) {
     return put(key, std::to_string(value));
   }
@@ -50,7 +50,7 @@ class Members {
   static std::string text_of(const StreamStatus& stream);
   static std::string text_of(const LinkStatus& link);
   Members& put(std::string_view key, const std::string& value) {
-    text_ += (text_.empty() ? "" : ", ") + quoted(key) + ": " + value;
+    text_ += (text_.empty() ? "" : ", ") + json_text(key) + ": " + value;
     return *this;
   }
   std::string text_;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "spillway/core/env/env.h"
@@ -66,6 +67,8 @@ struct UplinkStatus {
   std::vector<StreamStatus> streams;
 };
 
+/// As a JSON string, with its quotes.
+[[nodiscard]] std::string json_text(std::string_view text);
 [[nodiscard]] std::string to_json(const UplinkStatus& status);
 
 class StatusFile {

@@ -43,7 +43,10 @@ SinkSession::SinkSession(SinkSessionOptions options, std::span<BlockSource* cons
   for (BlockSource* source : sources) {
     streams_.push_back(std::make_unique<Stream>(*source, options_.gateway, options_.payload));
   }
-  scheduler_.set_live_bytes(std::max<std::uint64_t>(options_.window_bytes / kLivePart, 1));
+  // What is live may fill no more of the window than is kept for it, of its messages neither.
+  const std::uint64_t window =
+      std::min(options_.window_bytes, options_.window_messages * 2 * kHeadersBytes);
+  scheduler_.set_live_bytes(std::max<std::uint64_t>(window / kLivePart, 1));
 }
 
 Result<void> SinkSession::begin(std::uint64_t now_ns) {

@@ -21,9 +21,10 @@ START_WATCHDOG_S = 3 * WATCHDOG_S
 
 
 class RabbitmqServer:
-    """One broker. `tls`: {"ca": path, "certificate": path, "key": path} opens `tls_port`, too."""
+    """One broker. `tls`: {"ca": path, "certificate": path, "key": path} opens `tls_port`, too; `settings`: further lines of
+    its configuration."""
 
-    def __init__(self, folder, tls=None):
+    def __init__(self, folder, tls=None, settings=()):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
@@ -33,7 +34,7 @@ class RabbitmqServer:
         self.process = None
         self._epmd = None
         self._environment = self._make_environment()
-        self._write_configuration(tls)
+        self._write_configuration(tls, settings)
 
     def _make_environment(self):
         at = lambda name: str(self.folder / name)  # noqa: E731
@@ -59,7 +60,7 @@ class RabbitmqServer:
             "LC_ALL": "C.UTF-8",
         }
 
-    def _write_configuration(self, tls):
+    def _write_configuration(self, tls, settings):
         lines = [
             f"listeners.tcp.1 = 127.0.0.1:{self.port}",
             "log.console = false",
@@ -67,6 +68,7 @@ class RabbitmqServer:
             # A test's disk may be nearly full, which is none of its business.
             "disk_free_limit.absolute = 16MB",
             "heartbeat = 5",
+            *settings,
         ]
         if tls:
             lines += [
@@ -127,6 +129,10 @@ class RabbitmqServer:
     def _listens(self):
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def freeze(self, frozen=True):
+        """Stops or wakes the broker without a word to its clients, as a machine does that swaps or hangs."""
+        os.killpg(self.process.pid, signal.SIGSTOP if frozen else signal.SIGCONT)
 
     def restart(self):
         self.kill()
