@@ -11,8 +11,8 @@ using core::Result;
 namespace {
 
 /// A stream's turn, at most: then another one's comes.
-constexpr std::uint64_t kTurnBytes = 64ULL << 10;
-constexpr std::size_t kTurnMessages = 128;
+constexpr std::uint64_t kTurnBytes = 16ULL << 10;
+constexpr std::size_t kTurnMessages = 32;
 /// What an engine's headers take, about.
 constexpr std::uint64_t kHeadersBytes = 512;
 /// This part of the window is kept for live data.
@@ -120,6 +120,7 @@ Result<std::uint64_t> SinkSession::take_turn(std::size_t index, std::uint64_t by
   const std::uint64_t bytes = std::min(kTurnBytes, bytes_max);
   for (std::size_t n = 0; n < kTurnMessages && pumped_ - before < bytes; ++n) {
     if (stream.ledger.size() >= kTrackedMax) break;
+    if (n != 0 && admission() != Admission::kAll) break;  // the scheduler says for whom the rest is
     SPILLWAY_TRY(any, stream.unpacker.front());
     if (!any) break;
     SPILLWAY_TRY(taken, hand_over(index));
