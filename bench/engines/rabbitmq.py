@@ -64,7 +64,7 @@ def drain(world, end):
 
 
 def publish(binaries, server, records, size):
-    out = subprocess.run([binaries / "bench_rabbitmq_publisher", str(server.port), NAME, "demo.gateway.telemetry.demo.0",
+    out = subprocess.run([binaries / "rabbitmq_bare", str(server.port), NAME, "demo.gateway.telemetry.demo.0",
                           str(records), str(size), str(WINDOW)], check=True, capture_output=True, text=True, timeout=300)  # fmt: skip
     return float(out.stdout)
 

@@ -112,6 +112,37 @@ void print_link(const core::LinkConfig& link) {
   std::cout << '\n';
 }
 
+const char* text_of(core::EnginePayload payload) {
+  return payload == core::EnginePayload::kJson ? "json" : "raw";
+}
+
+bool is_rabbitmq(const core::EngineConfig& engine) {
+  return engine.url.scheme == "amqp" || engine.url.scheme == "amqps";
+}
+
+json::object describe(const core::EngineConfig& engine) {
+  json::object out{{"scheme", engine.url.scheme},
+                   {"hosts", engine.url.hosts_text()},
+                   {"payload", text_of(engine.payload)},
+                   {"window_messages", engine.window_messages}};
+  if (is_rabbitmq(engine)) {
+    out["exchange"] = engine.rabbitmq.exchange;
+    out["routing_key"] = engine.rabbitmq.routing_key;
+    out["queue"] = engine.rabbitmq.queue;
+  }
+  return out;
+}
+
+void print_engine(const core::EngineConfig& engine) {
+  std::cout << "engine    " << engine.url.hosts_text() << ": payload " << text_of(engine.payload)
+            << ", up to " << engine.window_messages << " messages on their way";
+  if (is_rabbitmq(engine)) {
+    std::cout << "; exchange " << engine.rabbitmq.exchange << ", routing key "
+              << engine.rabbitmq.routing_key;
+  }
+  std::cout << '\n';
+}
+
 json::object describe(const core::Config& config) {
   json::array streams;
   for (const auto& stream : config.streams) {
@@ -140,6 +171,7 @@ json::object describe(const core::Config& config) {
                        {"links", std::move(links)},
                        {"streams", json::value_from(uplink.streams)}});
     if (!uplink.relay.empty()) uplinks.back().as_object()["relay"] = uplink.relay;
+    if (uplink.engine.used()) uplinks.back().as_object()["engine"] = describe(uplink.engine);
   }
   const std::string file_system = file_system_of(config.gateway.spill_dir);
   json::object out{{"gateway", config.gateway.name},        {"queue_dir", config.gateway.queue_dir},
@@ -181,6 +213,7 @@ void print_text(const core::Config& config) {
     for (const auto& name : uplink.streams) std::cout << ' ' << name;
     if (!uplink.relay.empty()) std::cout << " every stream relayed in " << uplink.relay;
     std::cout << " -> " << uplink.links.front().url << '\n';
+    if (uplink.engine.used()) print_engine(uplink.engine);
     for (const auto& link : uplink.links) print_link(link);
   }
   if (config.consumer) {

@@ -173,3 +173,17 @@ class RabbitmqServer:
     def url(self, user="guest", password="guest", scheme="amqp"):
         port = self.tls_port if scheme == "amqps" else self.port
         return f"{scheme}://{user}:{password}@127.0.0.1:{port}"
+
+
+def main():
+    """rabbitmq_server.py FOLDER: starts one, prints 'ready HOST:PORT', and ends it at SIGTERM or SIGINT."""
+    ends = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)
+    with RabbitmqServer(sys.argv[1]) as server:
+        server.start()
+        print(f"ready 127.0.0.1:{server.port}", flush=True)
+        signal.sigwait(ends)
+
+
+if __name__ == "__main__":
+    main()

@@ -69,9 +69,16 @@ queue = "{name}"
             return json.loads((self.queue_dir / "uplink-cloud.status").read_text())
         return {"state": "", "error": "", "streams": []}
 
+    def wait(self, condition, what, timeout_s=120):
+        """wait_until, which in vain says what the uplink says of itself."""
+        try:
+            return wait_until(condition, what, timeout_s)
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}: {self.uplink_status()}\n{self.uplink.log_tail()}") from None
+
     def wait_status(self, state, words):
-        return wait_until(lambda: (found := self.uplink_status())["state"] == state and words in found["error"] and found,
-                          f"{state}: {words}; it says {self.uplink_status()}\n{self.uplink.log_tail()}")  # fmt: skip
+        return self.wait(lambda: (found := self.uplink_status())["state"] == state and words in found["error"] and found,
+                         f"{state}: {words}")  # fmt: skip
 
     def put(self, topic, payload):
         path = self.root / "record"
@@ -80,8 +87,7 @@ queue = "{name}"
         assert result.returncode == 0, result.stderr
 
     def wait_drained(self, records):
-        wait_until(lambda: self.acknowledged() >= records,
-                   f"{records} records: {self.uplink_status()}\n{self.uplink.log_tail()}", timeout_s=120)  # fmt: skip
+        self.wait(lambda: self.acknowledged() >= records, f"{records} records")
 
     def letters(self):
         result = self.command("dead", "list", "--json", "--config", self.gateway_config)
@@ -179,18 +185,18 @@ class RabbitmqSink(unittest.TestCase):
             world.producer(index, 0, 400).start()
         for kill in range(KILLS):
             before = world.acknowledged()
-            wait_until(lambda: world.acknowledged() > before + 200, f"records on their way: {world.uplink_status()}", timeout_s=120)
+            world.wait(lambda: world.acknowledged() > before + 200, "records on their way")
             if kill % 3 == 1:
                 self.server.kill()
-                wait_until(lambda: world.backlog() > chance.randrange(200, 1000), "a backlog")
+                world.wait(lambda: world.backlog() > chance.randrange(200, 1000), "a backlog")
                 self.server.start()
             else:
                 world.uplink.kill()
-                wait_until(lambda: world.backlog() > chance.randrange(50, 500), "a backlog")
+                world.wait(lambda: world.backlog() > chance.randrange(50, 500), "a backlog")
                 world.uplink.start()
         for producer in world.producers:
             producer.stop()
-        sent = wait_until(world.drained, f"the end: {world.uplink_status()}\n{world.uplink.log_tail()}", timeout_s=120)
+        sent = world.wait(world.drained, "the end")
         self.assertEqual(0, world.uplink.stop())
         self.check_arrived(world, sent)
 
@@ -288,7 +294,7 @@ class RabbitmqSink(unittest.TestCase):
         (letter,) = world.letters()
         self.assertEqual("a/bad", letter["topic"])
         self.assertIn("unroutable: no queue is bound to exchange picky for demo.gateway.telemetry.a.bad", letter["reason"])
-        wait_until(lambda: world.uplink_status()["streams"][0]["dead_letters"] == 1, "the status to count it")
+        world.wait(lambda: world.uplink_status()["streams"][0]["dead_letters"] == 1, "the status to count it")
         # A person binds the queue for it, and has it sent again.
         queue.channel.queue_bind("picky", "picky", "#")
         self.assertEqual(0, world.command("dead", "requeue", "--all", "--config", world.gateway_config).returncode)
@@ -367,13 +373,13 @@ class RabbitmqSink(unittest.TestCase):
         self.server.freeze()
         self.addCleanup(self.server.freeze, False)
         world.producer(0, 0, 1000).start()
-        wait_until(lambda: world.backlog() > 500, "a backlog")
-        status = wait_until(lambda: (found := world.uplink_status())["in_flight_bytes"] > 0 and found, "what is on its way")
+        world.wait(lambda: world.backlog() > 500, "a backlog")
+        status = world.wait(lambda: (found := world.uplink_status())["in_flight_bytes"] > 0 and found, "what is on its way")
         self.assertEqual("connected", status["state"])
         self.assertLessEqual(status["in_flight_bytes"], 50 * 2048)
         world.producers[0].stop()
         self.server.freeze(False)
-        sent = wait_until(world.drained, f"the end: {world.uplink_status()}", timeout_s=120)
+        sent = world.wait(world.drained, "the end")
         offsets = {int(properties.headers["spillway-offset"]) for _, properties, _ in records_of(self.queue("slow").read_all())}
         self.assertEqual(set(range(sent)), offsets)
 

@@ -3,14 +3,17 @@
 #include <amqp_ssl_socket.h>
 #include <amqp_tcp_socket.h>
 #include <arpa/inet.h>
+#include <netdb.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <poll.h>
+#include <sys/socket.h>
 #include <sys/time.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cstring>
 #include <ctime>
 
@@ -54,10 +57,32 @@ bool is_ip_address(const std::string& host) {
 }
 
 std::string reason_of(int status) {
-  const int cause = errno;
   if (!certificate_complaint.empty()) return "its certificate: " + certificate_complaint;
-  if (status == AMQP_STATUS_SOCKET_ERROR && cause != 0) return std::strerror(cause);
   return amqp_error_string2(status);
+}
+
+/// The library says that it could not connect, but not why: asked again, the kernel says it.
+std::string why_not_connected(const core::EngineHost& host, int status) {
+  constexpr int kWaitMs = 1000;
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  const std::string port = std::to_string(host.port);
+  if (status != AMQP_STATUS_SOCKET_ERROR ||
+      ::getaddrinfo(host.host.c_str(), port.c_str(), &hints, &found) != 0) {
+    return reason_of(status);
+  }
+  const int fd = ::socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  ::connect(fd, found->ai_addr, found->ai_addrlen);
+  ::freeaddrinfo(found);
+  pollfd connected{fd, POLLOUT, 0};
+  int cause = 0;
+  socklen_t size = sizeof(cause);
+  if (::poll(&connected, 1, kWaitMs) == 1) {
+    ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &cause, &size);
+  }
+  ::close(fd);
+  return cause == 0 ? reason_of(status) : std::strerror(cause);
 }
 
 }  // namespace
@@ -102,11 +127,10 @@ Result<void> AmqpConnection::connect(std::uint64_t timeout_ns) {
   amqp_set_handshake_timeout(state_, &timeout);
   amqp_set_rpc_timeout(state_, &timeout);
   certificate_complaint.clear();
-  errno = 0;
   const core::EngineHost& host = config_.engine.url.hosts.front();
   const int status = amqp_socket_open_noblock(socket, host.host.c_str(), host.port, &timeout);
   if (status == AMQP_STATUS_OK) return {};
-  return fail(ErrorCode::kUnavailable, prefix_ + reason_of(status));
+  return fail(ErrorCode::kUnavailable, prefix_ + why_not_connected(host, status));
 }
 
 Result<amqp_socket_t*> AmqpConnection::make_socket() {

@@ -79,8 +79,8 @@ struct LinkConfig {
 struct UplinkConfig {
   std::string name;
   std::vector<std::string> streams;
-  std::string relay;  // instead: a relay's directory, of which it drains every stream
-  std::string url;    // ws://host:port[/path] or wss://, or an engine's
+  std::string relay;    // instead: a relay's directory, of which it drains every stream
+  std::string url;      // ws://host:port[/path] or wss://, or an engine's
   EngineConfig engine;  // where it is an engine's
   TlsConfig tls;
   ProxyConfig proxy;

@@ -1,8 +1,8 @@
-// rabbitmq_publisher: the bare loop beside which the RabbitMQ sink is measured: the same library, and for
+// rabbitmq_bare: the bare loop beside which the RabbitMQ sink is measured: the same library, and for
 // each message the same headers, persistent, mandatory and confirmed, with the same window. It reads
 // no spill and keeps no cursor.
 //
-//   rabbitmq_publisher PORT EXCHANGE ROUTING_KEY MESSAGES BYTES WINDOW
+//   rabbitmq_bare PORT EXCHANGE ROUTING_KEY MESSAGES BYTES WINDOW
 //
 // Prints the messages a second from the first confirm to the last.
 #include <amqp.h>
@@ -24,7 +24,7 @@ namespace {
 constexpr amqp_channel_t kChannel = 1;
 
 [[noreturn]] void give_up(const char* what) {
-  std::fprintf(stderr, "rabbitmq_publisher: %s\n", what);
+  std::fprintf(stderr, "rabbitmq_bare: %s\n", what);
   std::exit(3);
 }
 
