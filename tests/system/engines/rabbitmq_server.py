@@ -161,7 +161,7 @@ class RabbitmqServer:
     def ctl(self, *arguments, check=True):
         """`rabbitmqctl ARGUMENTS`; about 1.5 s each: tests use as few as they can."""
         result = subprocess.run([PROGRAMS / "rabbitmqctl", "-n", self.node, *map(str, arguments)], env=self._environment,
-                                capture_output=True, text=True, timeout=WATCHDOG_S, check=False)  # fmt: skip
+                                capture_output=True, text=True, timeout=START_WATCHDOG_S, check=False)  # fmt: skip
         if check and result.returncode != 0:
             raise RuntimeError(f"rabbitmqctl {' '.join(map(str, arguments))}: {result.stdout}{result.stderr}")
         return result.stdout

@@ -69,7 +69,7 @@ queue = "{name}"
             return json.loads((self.queue_dir / "uplink-cloud.status").read_text())
         return {"state": "", "error": "", "streams": []}
 
-    def wait(self, condition, what, timeout_s=120):
+    def wait(self, condition, what, timeout_s=180):
         """wait_until, which in vain says what the uplink says of itself."""
         try:
             return wait_until(condition, what, timeout_s)
@@ -283,7 +283,7 @@ class RabbitmqSink(unittest.TestCase):
         world.wait_status("offline", "ACCESS_REFUSED - Login was refused")
 
     def test_a_record_that_no_queue_wants_is_a_dead_letter_and_stops_nobody(self):
-        world = self.gateway("picky", tables='binding = "*.*.*.good.#"\n')
+        world = self.gateway("picky", tables='binding = "*.*.*.*.good.#"\n')
         world.start()
         world.put("a/good", b"first")
         world.put("a/bad", b"second")
@@ -338,7 +338,7 @@ class RabbitmqSink(unittest.TestCase):
             world.put("a/b", b"x" * 30_000)
             if world.uplink_status()["state"] == "blocked":
                 break
-        status = world.wait_status("blocked", "a queue is full and refuses more (basic.nack)")
+        status = world.wait_status("blocked", "a queue does not take what is published (basic.nack)")
         self.assertEqual(0, status["streams"][0]["dead_letters"])
         sent = world.control()[0]
         queue, bodies = self.queue("full"), {}

@@ -270,7 +270,7 @@ Result<void> RabbitmqSink::handle_method(const amqp_method_t& method,
       return fail(confirmed.error().code, connection_.prefix() + confirmed.error().message);
     }
     case AMQP_BASIC_NACK_METHOD:
-      return tl::unexpected(queue_is_full());
+      return tl::unexpected(not_taken());
     case AMQP_BASIC_RETURN_METHOD: {
       const auto* returned = static_cast<const amqp_basic_return_t*>(method.decoded);
       return_ = Return{"unroutable: no queue is bound to exchange " + text_of(returned->exchange) +
@@ -319,11 +319,11 @@ void RabbitmqSink::handle_returned(const amqp_frame_t& frame) {
   return_.reset();
 }
 
-/// By what queues are set up to do when they are full: nothing is wrong with the message.
-Error RabbitmqSink::queue_is_full() const {
+/// So queues answer that are full, and those that have lost their leader: nothing is wrong with the message.
+Error RabbitmqSink::not_taken() const {
   return {ErrorCode::kFull, connection_.prefix() +
-                                "a queue is full and refuses more (basic.nack): it is tried again "
-                                "until somebody has read it"};
+                                "a queue does not take what is published (basic.nack): it is full, "
+                                "or not available now; it is tried again"};
 }
 
 Error RabbitmqSink::channel_closed(const amqp_channel_close_t& close) {

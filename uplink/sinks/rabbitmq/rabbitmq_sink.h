@@ -62,7 +62,7 @@ class RabbitmqSink final : public Sink {
                                                  std::vector<SinkOutcome>& outcomes);
   void handle_returned(const amqp_frame_t& frame);
   [[nodiscard]] core::Error channel_closed(const amqp_channel_close_t& close);
-  [[nodiscard]] core::Error queue_is_full() const;
+  [[nodiscard]] core::Error not_taken() const;
 
   core::UplinkConfig config_;
   AmqpConnection connection_;
