@@ -17,10 +17,13 @@ struct EngineTable {
   ReadTable read;
 };
 
-constexpr std::array<EngineTable, 1> kTables{{{"rabbitmq", "amqp", read_rabbitmq}}};
+constexpr std::array<EngineTable, 4> kTables{{{"rabbitmq", "amqp", read_rabbitmq},
+                                              {"nats", "nats", read_nats},
+                                              {"mqtt", "mqtt", read_mqtt},
+                                              {"http", "http", read_http}}};
 
-constexpr std::array<std::string_view, 4> kEngineKeys{"payload", "window_messages", "password_file",
-                                                      "rabbitmq"};
+constexpr std::array<std::string_view, 7> kEngineKeys{
+    "payload", "window_messages", "password_file", "rabbitmq", "nats", "mqtt", "http"};
 /// What is measured at the native link's own socket, or is that link's own way.
 constexpr std::array<std::string_view, 9> kNativeKeys{
     "link",      "compress",      "gather",         "proxy",           "proxy_credentials_file",
@@ -40,7 +43,10 @@ Result<void> read_payload(const TableReader& reader, EngineConfig& engine) {
     return reader.complain("window_messages", "window_messages must be from 1 to 1000000");
   }
   SPILLWAY_CHECKED(reader.read("password_file", engine.password_file));
-  if (engine.password_file.empty() || !engine.url.user.empty()) return {};
+  // NATS and HTTP know tokens, which belong to no user.
+  const std::string& scheme = engine.url.scheme;
+  const bool takes_token = scheme == "nats" || scheme == "http" || scheme == "https";
+  if (engine.password_file.empty() || takes_token || !engine.url.user.empty()) return {};
   return reader.complain("password_file",
                          "password_file is of no use without a user: write it into the address, "
                          "as in amqp://user@host");
@@ -61,6 +67,22 @@ Result<void> read_tables(const TableReader& reader, const std::string& path, Eng
 }
 
 }  // namespace
+
+Result<void> check_template(const TableReader& reader, std::string_view key,
+                            const std::string& text) {
+  for (std::size_t at = text.find_first_of("{}"); at != std::string::npos;
+       at = text.find_first_of("{}", at)) {
+    const std::size_t end = text.find('}', at);
+    const std::string word = end == std::string::npos ? "" : text.substr(at, end - at + 1);
+    if (word != "{gateway}" && word != "{stream}" && word != "{topic}") {
+      return reader.complain(
+          key, std::string(key) + ": what may be filled in is {gateway}, {stream} and {topic}");
+    }
+    at = end + 1;
+  }
+  if (!text.empty()) return {};
+  return reader.complain(key, std::string(key) + " must not be empty");
+}
 
 std::span<const std::string_view> engine_keys() { return kEngineKeys; }
 

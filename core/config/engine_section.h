@@ -23,4 +23,15 @@ namespace spillway::core {
 [[nodiscard]] Result<void> read_rabbitmq(const TableReader& reader, const std::string& path,
                                          EngineConfig& engine);
 
+[[nodiscard]] Result<void> read_nats(const TableReader& reader, const std::string& path,
+                                     EngineConfig& engine);
+[[nodiscard]] Result<void> read_mqtt(const TableReader& reader, const std::string& path,
+                                     EngineConfig& engine);
+[[nodiscard]] Result<void> read_http(const TableReader& reader, const std::string& path,
+                                     EngineConfig& engine);
+
+/// What stands in braces must be something that can be filled in: {gateway}, {stream}, {topic}.
+[[nodiscard]] Result<void> check_template(const TableReader& reader, std::string_view key,
+                                          const std::string& text);
+
 }  // namespace spillway::core

@@ -20,22 +20,6 @@ Result<void> check_name(const TableReader& reader, std::string_view key, const s
   return reader.complain(key, std::string(key) + " must be 1 to 255 bytes");
 }
 
-/// What stands in braces must be something that can be filled in.
-Result<void> check_template(const TableReader& reader, const std::string& text) {
-  for (std::size_t at = text.find_first_of("{}"); at != std::string::npos;
-       at = text.find_first_of("{}", at)) {
-    const std::size_t end = text.find('}', at);
-    const std::string word = end == std::string::npos ? "" : text.substr(at, end - at + 1);
-    if (word != "{gateway}" && word != "{stream}" && word != "{topic}") {
-      return reader.complain("routing_key",
-                             "routing_key: what may be filled in is {gateway}, {stream} and "
-                             "{topic}");
-    }
-    at = end + 1;
-  }
-  return {};
-}
-
 }  // namespace
 
 Result<void> read_rabbitmq(const TableReader& reader, const std::string& path,
@@ -55,7 +39,7 @@ Result<void> read_rabbitmq(const TableReader& reader, const std::string& path,
   SPILLWAY_CHECKED(check_name(own, "queue", config.queue));
   SPILLWAY_CHECKED(check_name(own, "routing_key", config.routing_key));
   SPILLWAY_CHECKED(check_name(own, "binding", config.binding));
-  SPILLWAY_CHECKED(check_template(own, config.routing_key));
+  SPILLWAY_CHECKED(check_template(own, "routing_key", config.routing_key));
   if (config.queue_max_bytes != 0 && config.queue_max_bytes < kQueueBytesMin) {
     return own.complain("queue_max_bytes", "queue_max_bytes must be at least \"1MiB\", or 0");
   }

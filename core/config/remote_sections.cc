@@ -12,7 +12,7 @@ namespace spillway::core {
 namespace {
 
 /// From the proxy on they are each link's, see link_section.cc.
-constexpr std::array<std::string_view, 24> kUplinkKeys{"name",
+constexpr std::array<std::string_view, 20> kUplinkKeys{"name",
                                                        "streams",
                                                        "relay",
                                                        "url",
@@ -31,11 +31,7 @@ constexpr std::array<std::string_view, 24> kUplinkKeys{"name",
                                                        "budget_per_day",
                                                        "budget_per_month",
                                                        "windows",
-                                                       "window_times",
-                                                       "payload",
-                                                       "window_messages",
-                                                       "password_file",
-                                                       "rabbitmq"};
+                                                       "window_times"};
 constexpr std::array<std::string_view, 3> kTlsKeys{"ca", "certificate", "key"};
 constexpr std::array<std::string_view, 11> kConsumerKeys{
     "listen",    "inbox",    "tls",    "max_record_bytes",
@@ -155,7 +151,10 @@ Result<void> read_tls(const TableReader& owner, const std::string& name, bool se
 Result<void> read_uplink(const toml::table& table, Config& config) {
   UplinkConfig uplink;
   const TableReader reader(table, "[[uplink]]", config.path);
-  SPILLWAY_CHECKED(reader.check_keys({kUplinkKeys, {}}));
+  std::vector<std::string_view> keys(kUplinkKeys.begin(), kUplinkKeys.end());
+  const auto engines = engine_keys();
+  keys.insert(keys.end(), engines.begin(), engines.end());
+  SPILLWAY_CHECKED(reader.check_keys({keys, {}}));
   SPILLWAY_CHECKED(reader.read("name", uplink.name));
   SPILLWAY_CHECKED(reader.read("streams", uplink.streams));
   SPILLWAY_CHECKED(reader.read("relay", uplink.relay));

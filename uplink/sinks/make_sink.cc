@@ -5,6 +5,16 @@
 #include <fstream>
 #include <iterator>
 
+#ifdef SPILLWAY_SINK_HTTP
+#include "uplink/sinks/http/http_sink.h"
+#endif
+#ifdef SPILLWAY_SINK_MQTT
+#include "uplink/sinks/mqtt/mqtt_sink.h"
+#endif
+#ifdef SPILLWAY_SINK_NATS
+#include "uplink/sinks/nats/nats_setup.h"
+#include "uplink/sinks/nats/nats_sink.h"
+#endif
 #ifdef SPILLWAY_SINK_RABBITMQ
 #include "uplink/sinks/rabbitmq/rabbitmq_setup.h"
 #include "uplink/sinks/rabbitmq/rabbitmq_sink.h"
@@ -36,15 +46,35 @@ constexpr Make kMakeRabbitmq = nullptr;
 constexpr SetUp kSetUpRabbitmq = nullptr;
 #endif
 
+#ifdef SPILLWAY_SINK_NATS
+constexpr Make kMakeNats = make_nats_sink;
+constexpr SetUp kSetUpNats = set_up_nats;
+#else
+constexpr Make kMakeNats = nullptr;
+constexpr SetUp kSetUpNats = nullptr;
+#endif
+
+#ifdef SPILLWAY_SINK_MQTT
+constexpr Make kMakeMqtt = make_mqtt_sink;
+#else
+constexpr Make kMakeMqtt = nullptr;
+#endif
+
+#ifdef SPILLWAY_SINK_HTTP
+constexpr Make kMakeHttp = make_http_sink;
+#else
+constexpr Make kMakeHttp = nullptr;
+#endif
+
 constexpr std::array<Kind, 8> kKinds{{
     {"amqp", "SPILLWAY_SINK_RABBITMQ", kMakeRabbitmq, kSetUpRabbitmq},
     {"amqps", "SPILLWAY_SINK_RABBITMQ", kMakeRabbitmq, kSetUpRabbitmq},
     {"kafka", "SPILLWAY_SINK_KAFKA"},
-    {"mqtt", "SPILLWAY_SINK_MQTT"},
-    {"mqtts", "SPILLWAY_SINK_MQTT"},
-    {"nats", "SPILLWAY_SINK_NATS"},
-    {"http", "SPILLWAY_SINK_HTTP"},
-    {"https", "SPILLWAY_SINK_HTTP"},
+    {"mqtt", "SPILLWAY_SINK_MQTT", kMakeMqtt},
+    {"mqtts", "SPILLWAY_SINK_MQTT", kMakeMqtt},
+    {"nats", "SPILLWAY_SINK_NATS", kMakeNats, kSetUpNats},
+    {"http", "SPILLWAY_SINK_HTTP", kMakeHttp},
+    {"https", "SPILLWAY_SINK_HTTP", kMakeHttp},
 }};
 
 constexpr std::size_t kPasswordBytesMax = 4096;

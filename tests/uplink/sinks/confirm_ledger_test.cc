@@ -115,18 +115,5 @@ TEST(RabbitmqNames, ATemplateIsFilledInAsATopicExchangeWantsIt) {
   EXPECT_EQ(routing_key_of("{gateway}", envelope), envelope.gateway.text());
 }
 
-TEST(RabbitmqNames, AMessagesIdIsTheRecordsIdentity) {
-  Envelope envelope;
-  envelope.gateway = core::Uuid::from_random(1, 2);
-  envelope.journal = core::Uuid::from_random(3, 4);
-  envelope.stream = "telemetry";
-  envelope.offset = 17;
-  EXPECT_EQ(message_id_of(envelope),
-            envelope.gateway.text() + "/" + envelope.journal.text() + "/telemetry/17");
-  envelope.kind = EnvelopeKind::kGap;
-  envelope.next_offset = 19;
-  EXPECT_TRUE(message_id_of(envelope).ends_with("/telemetry/gap-17-19"));
-}
-
 }  // namespace
 }  // namespace spillway::uplink

@@ -10,8 +10,8 @@
 #include <algorithm>
 #include <charconv>
 
-#include "spillway/core/schema.h"
 #include "uplink/sinks/make_sink.h"
+#include "uplink/sinks/message_name.h"
 
 namespace spillway::uplink {
 
@@ -38,22 +38,9 @@ constexpr std::uint64_t kAroundBytes = 1024;
 
 std::string_view cut(std::string_view text) { return text.substr(0, kShortTextBytesMax); }
 
-void append_words(std::string& key, std::string_view topic) {
+/// As a topic exchange wants it.
+void write_words(std::string_view topic, std::string& key) {
   for (const char c : topic) key += c == '/' ? '.' : c;
-}
-
-/// What is no record has a subject of its own, so that a binding can tell it from records.
-std::string topic_of(const Envelope& envelope) {
-  switch (envelope.kind) {
-    case EnvelopeKind::kGap:
-      return "_spillway/gap";
-    case EnvelopeKind::kClock:
-      return "_spillway/clock";
-    case EnvelopeKind::kSchema:
-      return "_spillway/schema";
-    default:
-      return envelope.topic;
-  }
 }
 
 /// "message size 2097152 is larger than configured max size 1048576": the last number.
@@ -70,39 +57,7 @@ std::uint64_t last_number(std::string_view text) {
 }  // namespace
 
 std::string routing_key_of(const std::string& pattern, const Envelope& envelope) {
-  std::string key;
-  for (std::size_t at = 0; at < pattern.size();) {
-    const std::size_t brace = std::min(pattern.find('{', at), pattern.size());
-    key.append(pattern, at, brace - at);
-    const std::size_t end = std::min(pattern.find('}', brace), pattern.size());
-    const std::string_view word = std::string_view(pattern).substr(brace, end - brace);
-    if (word == "{topic") append_words(key, topic_of(envelope));
-    if (word == "{stream") append_words(key, envelope.stream);
-    if (word == "{gateway") {
-      append_words(key,
-                   envelope.gateway_name.empty() ? envelope.gateway.text() : envelope.gateway_name);
-    }
-    at = end + 1;
-  }
-  return key;
-}
-
-std::string message_id_of(const Envelope& envelope) {
-  std::string id =
-      envelope.gateway.text() + "/" + envelope.journal.text() + "/" + envelope.stream + "/";
-  switch (envelope.kind) {
-    case EnvelopeKind::kLane:
-      return id + "lane-" + std::to_string(envelope.lane) + "-" + std::to_string(envelope.lane_end);
-    case EnvelopeKind::kClock:
-      return id + "clock-" + envelope.boot.text();
-    case EnvelopeKind::kSchema:
-      return id + "schema-" + core::fingerprint_text(envelope.schema);
-    case EnvelopeKind::kGap:
-      return id + "gap-" + std::to_string(envelope.offset) + "-" +
-             std::to_string(envelope.next_offset);
-    default:
-      return id + std::to_string(envelope.offset);
-  }
+  return fill_in(pattern, envelope, write_words);
 }
 
 RabbitmqSink::RabbitmqSink(const core::UplinkConfig& config)
@@ -186,7 +141,7 @@ void RabbitmqSink::fill_properties(const SinkMessage& message) {
     entries_[i].value.kind = AMQP_FIELD_KIND_UTF8;
     entries_[i].value.value.bytes = amqp_text(headers_[i].second);
   }
-  message_id_ = cut(message_id_of(envelope));
+  message_id_ = cut(message_id(envelope));
   properties_ = {};
   properties_._flags = AMQP_BASIC_HEADERS_FLAG | AMQP_BASIC_DELIVERY_MODE_FLAG |
                        AMQP_BASIC_MESSAGE_ID_FLAG | AMQP_BASIC_APP_ID_FLAG;

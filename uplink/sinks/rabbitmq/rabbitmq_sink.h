@@ -29,8 +29,6 @@ namespace spillway::uplink {
 
 /// `routing_key` with its braces filled in, as a topic exchange wants it.
 [[nodiscard]] std::string routing_key_of(const std::string& pattern, const Envelope& envelope);
-/// What names a message for good: "<gateway>/<journal>/<stream>/<offset>" of a record.
-[[nodiscard]] std::string message_id_of(const Envelope& envelope);
 
 class RabbitmqSink final : public Sink {
  public:

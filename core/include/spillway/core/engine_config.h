@@ -56,12 +56,42 @@ struct RabbitmqConfig {
   std::uint64_t heartbeat_ns = 30'000'000'000;
 };
 
+/// [uplink.nats]
+struct NatsConfig {
+  /// Of a message; {gateway}, {stream} and {topic} are filled in, slashes become dots.
+  std::string subject = "spillway.{gateway}.{stream}.{topic}";
+  std::string stream = "SPILLWAY";  // the JetStream stream that takes it
+  // What `spillway sink setup` makes of that stream.
+  std::string subjects = "spillway.>";
+  std::uint64_t replicas = 1;
+  std::uint64_t duplicate_window_ns = 120'000'000'000;
+  std::uint64_t max_bytes = 0;   // 0: no bound; at it the stream refuses new messages
+  std::uint64_t max_age_ns = 0;  // 0: for ever
+};
+
+/// [uplink.mqtt]
+struct MqttConfig {
+  /// Of a message; {gateway}, {stream} and {topic} are filled in.
+  std::string topic = "spillway/{gateway}/{stream}/{topic}";
+  std::uint64_t keep_alive_ns = 30'000'000'000;
+};
+
+/// [uplink.http]
+struct HttpConfig {
+  // Of a POST, at most.
+  std::uint64_t batch_records = 1000;
+  std::uint64_t batch_bytes = 1ULL << 20;
+};
+
 struct EngineConfig {
   EngineUrl url;  // without a host: the far end is a consumer, by the native link
   std::string password_file;
   EnginePayload payload = EnginePayload::kRaw;
   std::uint64_t window_messages = 4096;  // sent and not yet confirmed, at most
   RabbitmqConfig rabbitmq;
+  NatsConfig nats;
+  MqttConfig mqtt;
+  HttpConfig http;
 
   [[nodiscard]] bool used() const { return !url.hosts.empty(); }
 };

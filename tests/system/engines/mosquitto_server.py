@@ -1,0 +1,43 @@
+"""A real mosquitto from Debian's package, in a folder and on a port of its own."""
+
+import pathlib
+import socket
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+from harness import Daemon, free_port, wait_until  # noqa: E402
+
+PROGRAM = "/usr/sbin/mosquitto"
+
+
+class MosquittoServer:
+    """`extra` are more lines of its configuration. Its default keeps 1,000 messages for whoever is away and throws away the
+    rest: a queue for a consumer wants `max_queued_messages 0`."""
+
+    def __init__(self, folder, extra="allow_anonymous true"):
+        self.folder = pathlib.Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.port = free_port()
+        config = self.folder / "mosquitto.conf"
+        config.write_text(
+            f"user root\nlistener {self.port} 127.0.0.1\npersistence true\npersistence_location {self.folder}/\n"
+            f"autosave_interval 1\nautosave_on_changes true\nmax_queued_messages 0\nmax_inflight_messages 1000\n{extra}\n"
+        )
+        self.daemon = Daemon("mosquitto", [PROGRAM, "-c", config], self.folder)
+
+    @property
+    def url(self):
+        return f"mqtt://127.0.0.1:{self.port}"
+
+    def start(self):
+        self.daemon.start()
+        wait_until(self.answers, "mosquitto")
+        return self
+
+    def answers(self):
+        with socket.socket() as probe:
+            probe.settimeout(1)
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def kill(self):
+        self.daemon.kill()

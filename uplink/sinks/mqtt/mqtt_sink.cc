@@ -1,0 +1,334 @@
+#include "uplink/sinks/mqtt/mqtt_sink.h"
+
+#include <mosquitto.h>
+#include <mqtt_protocol.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <limits>
+#include <unordered_map>
+
+#include "uplink/sinks/make_sink.h"
+#include "uplink/sinks/message_name.h"
+
+namespace spillway::uplink {
+
+namespace {
+
+using core::Error;
+using core::ErrorCode;
+using core::fail;
+using core::Result;
+using Clock = std::chrono::steady_clock;
+
+constexpr std::uint64_t kMsNs = 1'000'000;
+constexpr int kLoopMsMax = 100;
+/// So long nothing may be acknowledged while something is on its way.
+constexpr std::chrono::seconds kAckTimeout{60};
+/// So many topics have an alias at most; the broker may allow fewer.
+constexpr std::uint16_t kAliasesMax = 64;
+constexpr int kQosOnce = 1;
+
+struct MosquittoFree {
+  void operator()(mosquitto* client) const { mosquitto_destroy(client); }
+};
+
+/// Freed at the end, whoever filled it. An empty text is left out: libmosquitto 2.0.11 copies it by strdup(nullptr).
+class Properties {
+ public:
+  Properties() = default;
+  Properties(const Properties&) = delete;
+  Properties& operator=(const Properties&) = delete;
+  ~Properties() { mosquitto_property_free_all(&list_); }
+
+  void text(int name, const std::string& value) {
+    if (value.empty()) return;
+    keep(mosquitto_property_add_string(&list_, name, value.c_str()));
+  }
+  void pair(std::string_view name, const std::string& value) {
+    if (value.empty()) return;
+    keep(mosquitto_property_add_string_pair(&list_, MQTT_PROP_USER_PROPERTY,
+                                            std::string(name).c_str(), value.c_str()));
+  }
+  void number(int name, std::uint16_t value) {
+    keep(mosquitto_property_add_int16(&list_, name, value));
+  }
+  /// MOSQ_ERR_SUCCESS, or the first error: a text that is no UTF-8, or too long.
+  [[nodiscard]] int status() const { return status_; }
+  [[nodiscard]] const mosquitto_property* list() const { return list_; }
+
+ private:
+  void keep(int status) {
+    if (status_ == MOSQ_ERR_SUCCESS) status_ = status;
+  }
+  mosquitto_property* list_ = nullptr;
+  int status_ = MOSQ_ERR_SUCCESS;
+};
+
+/// Names and topics here are MQTT's own kind.
+void write_as_it_is(std::string_view value, std::string& topic) { topic += value; }
+
+Error reason_error(const std::string& tried, int reason) {
+  Error error{ErrorCode::kUnavailable, tried + ": " + mosquitto_reason_string(reason)};
+  switch (reason) {
+    case MQTT_RC_NO_MATCHING_SUBSCRIBERS:
+      error = {ErrorCode::kNotFound,
+               tried +
+                   ": nobody is subscribed, and the broker keeps messages for subscribers alone: "
+                   "start the consumer once, its session stays"};
+      break;
+    case MQTT_RC_BAD_USERNAME_OR_PASSWORD:
+    case MQTT_RC_NOT_AUTHORIZED:
+    case MQTT_RC_BANNED:
+      error.code = ErrorCode::kPermission;
+      error.message += "; check user, password_file and the broker's access list";
+      break;
+    case MQTT_RC_QUOTA_EXCEEDED:
+      error.code = ErrorCode::kFull;
+      break;
+    case MQTT_RC_TOPIC_NAME_INVALID:
+    case MQTT_RC_PACKET_TOO_LARGE:
+    case MQTT_RC_PAYLOAD_FORMAT_INVALID:
+      error.code = ErrorCode::kRefused;
+      break;
+    default:
+      break;
+  }
+  return error;
+}
+
+class MqttSink final : public Sink {
+ public:
+  MqttSink(const core::UplinkConfig& uplink, std::string password)
+      : engine_(uplink.engine), tls_(uplink.tls), password_(std::move(password)) {}
+  ~MqttSink() override { disconnect(); }
+
+  Result<void> connect(std::uint64_t timeout_ns) override;
+  Result<Offered> offer(const SinkMessage& message) override;
+  Result<void> collect(std::uint64_t wait_ns, std::vector<SinkOutcome>& outcomes) override;
+  void disconnect() override;
+
+ private:
+  [[nodiscard]] std::string what() const { return "MQTT broker at " + engine_.url.hosts_text(); }
+  [[nodiscard]] Result<void> set_up();
+  [[nodiscard]] Result<void> loop(std::uint64_t wait_ns);
+  [[nodiscard]] Result<void> check_patience() const;
+  void refuse(std::uint64_t ticket, std::string reason);
+  /// The topic to send: none where its alias says enough.
+  [[nodiscard]] const char* alias(const std::string& topic, Properties& properties);
+
+  void on_connected(int reason, const mosquitto_property* properties);
+  void on_published(int message, int reason);
+  void on_disconnected(int reason);
+  void fail_with(Error error) {
+    if (!failure_) failure_ = std::move(error);
+  }
+
+  core::EngineConfig engine_;
+  core::TlsConfig tls_;
+  std::string password_;
+  std::unique_ptr<mosquitto, MosquittoFree> client_;
+  bool connected_ = false;
+  std::optional<Error> failure_;
+  std::uint64_t window_ = 0;
+  std::uint16_t aliases_max_ = 0;
+  std::unordered_map<std::string, std::uint16_t> aliases_;
+  std::unordered_map<int, std::uint64_t> on_way_;  // their tickets
+  Clock::time_point heard_;  // when the last one was acknowledged, or the first was sent
+  std::vector<SinkOutcome> outcomes_;
+};
+
+Result<void> MqttSink::set_up() {
+  static const int started = mosquitto_lib_init();  // once a process
+  static_cast<void>(started);
+  client_.reset(mosquitto_new(nullptr, true, this));
+  if (client_ == nullptr) return fail(ErrorCode::kIo, what() + ": no client could be made");
+  mosquitto* const client = client_.get();
+  mosquitto_int_option(client, MOSQ_OPT_PROTOCOL_VERSION, MQTT_PROTOCOL_V5);
+  mosquitto_int_option(client, MOSQ_OPT_SEND_MAXIMUM,
+                       static_cast<int>(std::min<std::uint64_t>(
+                           engine_.window_messages, std::numeric_limits<std::uint16_t>::max())));
+  mosquitto_connect_v5_callback_set(
+      client, [](mosquitto*, void* self, int reason, int, const mosquitto_property* properties) {
+        static_cast<MqttSink*>(self)->on_connected(reason, properties);
+      });
+  mosquitto_publish_v5_callback_set(
+      client, [](mosquitto*, void* self, int message, int reason, const mosquitto_property*) {
+        static_cast<MqttSink*>(self)->on_published(message, reason);
+      });
+  mosquitto_disconnect_v5_callback_set(
+      client, [](mosquitto*, void* self, int reason, const mosquitto_property*) {
+        static_cast<MqttSink*>(self)->on_disconnected(reason);
+      });
+  if (!engine_.url.user.empty()) {
+    mosquitto_username_pw_set(client, engine_.url.user.c_str(),
+                              password_.empty() ? nullptr : password_.c_str());
+  }
+  if (!engine_.url.secure()) return {};
+  const auto file = [](const std::string& name) { return name.empty() ? nullptr : name.c_str(); };
+  // Without an authority of its own the library asks for a folder: the system's.
+  const char* folder = tls_.ca.empty() ? "/etc/ssl/certs" : nullptr;
+  const int status = mosquitto_tls_set(client, file(tls_.ca), folder, file(tls_.certificate),
+                                       file(tls_.key), nullptr);
+  if (status == MOSQ_ERR_SUCCESS) return {};
+  return fail(ErrorCode::kInvalidArgument, "[uplink.tls]: cannot use ca, certificate or key: " +
+                                               std::string(mosquitto_strerror(status)));
+}
+
+Result<void> MqttSink::connect(std::uint64_t timeout_ns) {
+  disconnect();
+  SPILLWAY_CHECKED(set_up());
+  const auto& host = engine_.url.hosts.front();
+  const auto until = Clock::now() + std::chrono::nanoseconds(timeout_ns);
+  const auto keep_alive = static_cast<int>(engine_.mqtt.keep_alive_ns / 1'000'000'000);
+  const int status =
+      mosquitto_connect_async(client_.get(), host.host.c_str(), host.port, keep_alive);
+  Result<void> outcome;
+  if (status != MOSQ_ERR_SUCCESS) {
+    outcome =
+        fail(ErrorCode::kUnavailable,
+             what() + ": " +
+                 (status == MOSQ_ERR_ERRNO ? std::strerror(errno) : mosquitto_strerror(status)));
+  }
+  while (outcome && !connected_) {
+    outcome = loop(kLoopMsMax * kMsNs);
+    if (outcome && !connected_ && Clock::now() > until) {
+      outcome = fail(ErrorCode::kUnavailable, what() + ": no answer to the connection");
+    }
+  }
+  if (!outcome) disconnect();
+  return outcome;
+}
+
+/// Moves what can be moved; waits until the socket has something, or the time is over.
+Result<void> MqttSink::loop(std::uint64_t wait_ns) {
+  if (client_ == nullptr) return fail(ErrorCode::kUnavailable, what() + ": not connected");
+  const auto wait_ms = static_cast<int>(std::min<std::uint64_t>(wait_ns / kMsNs, kLoopMsMax));
+  const int status = mosquitto_loop(client_.get(), wait_ms, 1);
+  if (failure_) return tl::unexpected(*failure_);
+  if (status == MOSQ_ERR_SUCCESS) return {};
+  std::string text = status == MOSQ_ERR_ERRNO ? std::strerror(errno) : mosquitto_strerror(status);
+  if (status == MOSQ_ERR_TLS) text += " (compare the certificates of both ends with [uplink.tls])";
+  return fail(ErrorCode::kUnavailable, what() + ": " + text);
+}
+
+void MqttSink::on_connected(int reason, const mosquitto_property* properties) {
+  if (reason != MQTT_RC_SUCCESS) {
+    fail_with(reason_error(what() + " refused the connection", reason));
+    return;
+  }
+  std::uint16_t receive_max = std::numeric_limits<std::uint16_t>::max();
+  std::uint16_t aliases_max = 0;
+  mosquitto_property_read_int16(properties, MQTT_PROP_RECEIVE_MAXIMUM, &receive_max, false);
+  mosquitto_property_read_int16(properties, MQTT_PROP_TOPIC_ALIAS_MAXIMUM, &aliases_max, false);
+  window_ =
+      std::max<std::uint64_t>(std::min<std::uint64_t>(engine_.window_messages, receive_max), 1);
+  aliases_max_ = std::min(aliases_max, kAliasesMax);
+  connected_ = true;
+}
+
+void MqttSink::on_published(int message, int reason) {
+  const auto found = on_way_.find(message);
+  if (found == on_way_.end()) return;
+  heard_ = Clock::now();
+  if (reason == MQTT_RC_SUCCESS) {
+    outcomes_.push_back({found->second, SinkOutcome::Kind::kStored, {}});
+    on_way_.erase(found);
+    return;
+  }
+  Error error = reason_error(what(), reason);
+  if (error.code != ErrorCode::kRefused) return fail_with(std::move(error));
+  refuse(found->second, std::move(error.message));
+  on_way_.erase(found);
+}
+
+void MqttSink::on_disconnected(int reason) {
+  connected_ = false;
+  fail_with(reason_error(what() + " ended the connection", reason));
+}
+
+void MqttSink::refuse(std::uint64_t ticket, std::string reason) {
+  outcomes_.push_back({ticket, SinkOutcome::Kind::kRefused, std::move(reason)});
+}
+
+const char* MqttSink::alias(const std::string& topic, Properties& properties) {
+  const auto known = aliases_.find(topic);
+  if (known != aliases_.end()) {
+    properties.number(MQTT_PROP_TOPIC_ALIAS, known->second);
+    return nullptr;
+  }
+  if (aliases_.size() >= aliases_max_) return topic.c_str();
+  const auto next = static_cast<std::uint16_t>(aliases_.size() + 1);
+  aliases_.emplace(topic, next);
+  properties.number(MQTT_PROP_TOPIC_ALIAS, next);
+  return topic.c_str();
+}
+
+Result<Offered> MqttSink::offer(const SinkMessage& message) {
+  if (!connected_) return fail(ErrorCode::kUnavailable, what() + ": not connected");
+  if (failure_) return tl::unexpected(*failure_);
+  if (on_way_.size() >= window_) return Offered::kFull;
+  Properties properties;
+  properties.text(MQTT_PROP_CONTENT_TYPE, std::string(message.content_type));
+  for (const auto& [name, value] : write_envelope(*message.envelope)) properties.pair(name, value);
+  const std::string topic = fill_in(engine_.mqtt.topic, *message.envelope, write_as_it_is);
+  if (properties.status() != MOSQ_ERR_SUCCESS ||
+      mosquitto_pub_topic_check(topic.c_str()) != MOSQ_ERR_SUCCESS) {
+    refuse(message.ticket, "its topic or a name in it cannot be said in MQTT: " + topic);
+    return Offered::kTaken;
+  }
+  int number = 0;
+  const char* said = alias(topic, properties);
+  const int status =
+      mosquitto_publish_v5(client_.get(), &number, said, static_cast<int>(message.payload.size()),
+                           message.payload.data(), kQosOnce, false, properties.list());
+  if (status == MOSQ_ERR_SUCCESS) {
+    if (on_way_.empty()) heard_ = Clock::now();
+    on_way_.emplace(number, message.ticket);
+    return Offered::kTaken;
+  }
+  if (said != nullptr) aliases_.erase(topic);  // the broker has not heard of it
+  if (status == MOSQ_ERR_OVERSIZE_PACKET || status == MOSQ_ERR_PAYLOAD_SIZE) {
+    refuse(message.ticket, "larger than the broker takes (maximum_packet_size)");
+    return Offered::kTaken;
+  }
+  if (failure_) return tl::unexpected(*failure_);
+  return fail(ErrorCode::kUnavailable, what() + ": " + mosquitto_strerror(status));
+}
+
+Result<void> MqttSink::collect(std::uint64_t wait_ns, std::vector<SinkOutcome>& outcomes) {
+  const auto until = Clock::now() + std::chrono::nanoseconds(wait_ns);
+  Result<void> moved = loop(outcomes_.empty() ? wait_ns : 0);
+  while (moved && outcomes_.empty() && Clock::now() < until) moved = loop(wait_ns);
+  std::move(outcomes_.begin(), outcomes_.end(), std::back_inserter(outcomes));
+  outcomes_.clear();
+  if (!moved) return moved;
+  return check_patience();
+}
+
+Result<void> MqttSink::check_patience() const {
+  if (on_way_.empty() || Clock::now() - heard_ < kAckTimeout) return {};
+  return fail(ErrorCode::kUnavailable,
+              what() + ": no acknowledgement for " + std::to_string(kAckTimeout.count()) + " s");
+}
+
+void MqttSink::disconnect() {
+  if (client_ != nullptr && connected_) mosquitto_disconnect(client_.get());
+  client_.reset();
+  connected_ = false;
+  failure_.reset();
+  aliases_.clear();
+  on_way_.clear();
+  outcomes_.clear();
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Sink>> make_mqtt_sink(const core::UplinkConfig& uplink) {
+  SPILLWAY_TRY(password, engine_password(uplink.engine));
+  return std::unique_ptr<Sink>(std::make_unique<MqttSink>(uplink, std::move(password)));
+}
+
+}  // namespace spillway::uplink
