@@ -25,6 +25,7 @@ int become_uplink(const Options& options) {
   if (options.dry_run) words.emplace_back("--dry-run");
   if (options.json) words.emplace_back("--json");
   std::vector<char*> arguments;
+  arguments.reserve(words.size() + 1);
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
   ::execvp(arguments[0], arguments.data());

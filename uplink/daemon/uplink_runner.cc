@@ -188,6 +188,7 @@ void UplinkRunner::begin_session(const ConnectionPointer& connection) {
   }
   named_at_ns_ = opened_ns_;
   std::vector<BlockSource*> sources;
+  sources.reserve(held.size());
   for (const auto& source : held) sources.push_back(source.get());
   UplinkSessionOptions options;
   options.gateway = spill_.gateway().id;

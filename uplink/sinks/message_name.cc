@@ -50,7 +50,7 @@ std::string fill_in(std::string_view form, const Envelope& envelope, WriteValue 
 
 std::string message_id(const Envelope& envelope) {
   const auto number = [](std::uint64_t value) { return std::to_string(value); };
-  const std::string stream =
+  std::string stream =
       envelope.gateway.text() + "/" + envelope.journal.text() + "/" + envelope.stream + "/";
   switch (envelope.kind) {
     case EnvelopeKind::kRecord:

@@ -193,7 +193,7 @@ const std::string& SinkSession::key_of(const Stream& stream, const Envelope& env
 
 Result<void> SinkSession::collect(std::uint64_t now_ns, std::uint64_t wait_ns) {
   outcomes_.clear();
-  const auto collected = sink_.collect(wait_ns, outcomes_);
+  auto collected = sink_.collect(wait_ns, outcomes_);
   // What was learnt before the error counts.
   for (SinkOutcome& outcome : outcomes_) SPILLWAY_CHECKED(take(outcome));
   if (!outcomes_.empty()) answered_ns_ = now_ns;

@@ -90,7 +90,7 @@ Result<Envelope> BrokerIntake::read(const uplink::HeaderLookup& header) {
 }
 
 Result<void> BrokerIntake::accept(const Envelope& envelope, std::span<const std::byte> payload) {
-  const auto taken = [&]() -> Result<void> {
+  auto taken = [&]() -> Result<void> {
     switch (envelope.kind) {
       case EnvelopeKind::kRecord:
         return accept_record(envelope, payload);

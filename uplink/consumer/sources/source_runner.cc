@@ -8,7 +8,6 @@
 namespace spillway::consumer {
 
 using core::Error;
-using core::ErrorCode;
 using core::Result;
 
 SourceRunner::SourceRunner(std::unique_ptr<BrokerSource> source, InboxWriter& writer,

@@ -95,8 +95,10 @@ Result<NatsPointer<natsOptions>> make_options(const NatsAddress& address, NatsEv
   if (natsOptions_Create(&raw) != NATS_OK) return core::fail(ErrorCode::kIo, "no NATS options");
   NatsPointer<natsOptions> options(raw);
   std::vector<std::string> urls;
+  urls.reserve(address.url.hosts.size());
   for (const auto& host : address.url.hosts) urls.push_back(url_of(address, host));
   std::vector<const char*> texts;
+  texts.reserve(urls.size());
   for (const auto& url : urls) texts.push_back(url.c_str());
   const auto timeout_ms = static_cast<std::int64_t>(std::max<std::uint64_t>(timeout_ns / kMsNs, 1));
   Steps steps;

@@ -15,7 +15,6 @@ namespace spillway::uplink {
 
 namespace {
 
-using core::Error;
 using core::ErrorCode;
 using core::fail;
 using core::Result;

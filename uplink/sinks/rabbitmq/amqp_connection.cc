@@ -73,7 +73,7 @@ std::string why_not_connected(const core::EngineHost& host, int status) {
     return reason_of(status);
   }
   const int fd = ::socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  ::connect(fd, found->ai_addr, found->ai_addrlen);
+  static_cast<void>(::connect(fd, found->ai_addr, found->ai_addrlen));
   ::freeaddrinfo(found);
   pollfd connected{fd, POLLOUT, 0};
   int cause = 0;
