@@ -65,7 +65,7 @@ void Fleet::open(Member& member) {
   target.endpoint.port = port_;
   member.socket =
       connect_websocket(io_, target,
-                        {[this, &member] {
+                        {[&member] {
                            auto hello = member.session->on_open(now_ns());
                            if (hello) member.socket->send(std::move(*hello));
                          },
