@@ -1,6 +1,7 @@
 #include "uplink/sinks/sink_session.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace spillway::uplink {
 

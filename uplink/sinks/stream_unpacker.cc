@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
+#include <utility>
 
 #include "spillway/core/schema.h"
 #include "uplink/protocol/messages.h"

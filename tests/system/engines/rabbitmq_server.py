@@ -166,6 +166,11 @@ class RabbitmqServer:
             raise RuntimeError(f"rabbitmqctl {' '.join(map(str, arguments))}: {result.stdout}{result.stderr}")
         return result.stdout
 
+    def has_written_down(self, queue):
+        """True once the disk says that there is this quorum queue: killed before, it comes back without a leader."""
+        files = (self.folder / "data").glob("*/quorum/*/names.dets")
+        return any(f"_{queue}".encode() in path.read_bytes() for path in files)
+
     def add_user(self, name, password, configure=".*", write=".*", read=".*"):
         self.ctl("add_user", name, password)
         self.ctl("set_permissions", name, configure, write, read)
