@@ -36,6 +36,10 @@ Result<void> read_consumer_rules(const TableReader& reader, ConsumerConfig& cons
   if (consumer.max_bytes != 0 && consumer.max_bytes < kInboxBytesMin) {
     return reader.complain("max_bytes", "max_bytes must be at least 1MiB");
   }
+  if (consumer.max_bytes != 0 && consumer.inbox.starts_with("postgres")) {
+    return reader.complain(
+        "max_bytes", "max_bytes goes with an inbox in SQLite; in PostgreSQL retain bounds it");
+  }
   return {};
 }
 

@@ -6,6 +6,7 @@
 #include "core/config/engine_section.h"
 #include "core/config/relay_section.h"
 #include "core/config/sections.h"
+#include "core/config/source_section.h"
 
 namespace spillway::core {
 
@@ -33,11 +34,20 @@ constexpr std::array<std::string_view, 20> kUplinkKeys{"name",
                                                        "windows",
                                                        "window_times"};
 constexpr std::array<std::string_view, 3> kTlsKeys{"ca", "certificate", "key"};
-constexpr std::array<std::string_view, 11> kConsumerKeys{
-    "listen",    "inbox",    "tls",    "max_record_bytes",
-    "validate",  "gateways", "retain", "bind_certificates",
-    "max_bytes", "relay",    "relays"};
-constexpr std::array<std::string_view, 2> kLaterConsumerKeys{"workflow", "source"};
+constexpr std::array<std::string_view, 13> kConsumerKeys{"listen",
+                                                         "inbox",
+                                                         "tls",
+                                                         "max_record_bytes",
+                                                         "validate",
+                                                         "gateways",
+                                                         "retain",
+                                                         "bind_certificates",
+                                                         "max_bytes",
+                                                         "relay",
+                                                         "relays",
+                                                         "source",
+                                                         "inbox_password_file"};
+constexpr std::array<std::string_view, 1> kLaterConsumerKeys{"workflow"};
 
 constexpr std::uint64_t kGatherNsMax = 60'000'000'000;
 constexpr std::uint64_t kWindowBytesMin = 64ULL << 10;
@@ -113,9 +123,20 @@ Result<void> check_uplink(const TableReader& reader, const Config& config,
 
 Result<void> check_inbox(const TableReader& reader, const std::string& inbox) {
   constexpr std::string_view kScheme = "sqlite:";
-  if (inbox.starts_with("postgresql:") || inbox.starts_with("postgres:")) {
-    return reader.complain("inbox",
-                           "inbox: PostgreSQL is not supported by this build; use sqlite:/path");
+  // What stands behind it is libpq's to judge, and whether this build has it the daemon's.
+  if (inbox.starts_with("postgresql://") || inbox.starts_with("postgres://")) {
+    const std::string_view authority = std::string_view(inbox).substr(
+        inbox.find("://") + 3, inbox.find('@') == std::string::npos ? 0 : std::string::npos);
+    if (authority.substr(0, authority.find('@')).find(':') != std::string_view::npos) {
+      return reader.complain("inbox",
+                             "inbox: a password does not belong into the address: name its file as "
+                             "inbox_password_file");
+    }
+    if (inbox.find_first_of(" \t\r\n") == std::string::npos) return {};
+    return reader.complain("inbox", "inbox: no blanks in the address of a database");
+  }
+  if (reader.has("inbox_password_file")) {
+    return reader.complain("inbox_password_file", "inbox_password_file goes with postgresql://");
   }
   if (inbox.starts_with(kScheme) && inbox.size() > kScheme.size()) return {};
   if (inbox.starts_with(std::string(kRelayScheme) + "/")) return {};
@@ -172,26 +193,46 @@ Result<void> read_uplink(const toml::table& table, Config& config) {
   return {};
 }
 
+namespace {
+
+Result<void> read_listener(const TableReader& reader, const std::string& path,
+                           ConsumerConfig& consumer) {
+  if (consumer.listen.empty() && !consumer.sources.empty()) {
+    SPILLWAY_TRY(tls, reader.table("tls"));
+    if (tls == nullptr) return {};
+    return reader.complain("tls", "[consumer.tls] goes with listen; a source has its own tls");
+  }
+  if (consumer.listen.empty()) {
+    return reader.complain(
+        "listen",
+        "listen is missing, such as \"ws://127.0.0.1:7443\" (a consumer may have "
+        "[[consumer.source]] instead)");
+  }
+  if (std::string complaint = complaint_about_listen(consumer.listen); !complaint.empty()) {
+    return reader.complain("listen", "listen: " + complaint);
+  }
+  const bool secure = is_secure(consumer.listen);
+  SPILLWAY_CHECKED(read_tls(reader, "[consumer.tls]", secure, path, consumer.tls));
+  if (secure && consumer.tls.certificate.empty()) {
+    return reader.complain("listen", "wss:// needs certificate and key in [consumer.tls]");
+  }
+  return {};
+}
+
+}  // namespace
+
 Result<void> read_consumer(const toml::table& table, Config& config) {
   ConsumerConfig consumer;
   const TableReader reader(table, "[consumer]", config.path);
   SPILLWAY_CHECKED(reader.check_keys({kConsumerKeys, kLaterConsumerKeys}));
   SPILLWAY_CHECKED(reader.read("listen", consumer.listen));
   SPILLWAY_CHECKED(reader.read("inbox", consumer.inbox));
-  if (consumer.listen.empty()) {
-    return reader.complain("listen", "listen is missing, such as \"ws://127.0.0.1:7443\"");
-  }
-  if (std::string complaint = complaint_about_listen(consumer.listen); !complaint.empty()) {
-    return reader.complain("listen", "listen: " + complaint);
-  }
+  SPILLWAY_CHECKED(reader.read("inbox_password_file", consumer.inbox_password_file));
   SPILLWAY_CHECKED(reader.read("relays", consumer.relays));
   SPILLWAY_CHECKED(check_inbox(reader, consumer.inbox));
   SPILLWAY_CHECKED(read_relay(reader, config, consumer));
-  const bool secure = is_secure(consumer.listen);
-  SPILLWAY_CHECKED(read_tls(reader, "[consumer.tls]", secure, config.path, consumer.tls));
-  if (secure && consumer.tls.certificate.empty()) {
-    return reader.complain("listen", "wss:// needs certificate and key in [consumer.tls]");
-  }
+  SPILLWAY_CHECKED(read_sources(reader, config.path, consumer));
+  SPILLWAY_CHECKED(read_listener(reader, config.path, consumer));
   SPILLWAY_CHECKED(read_consumer_rules(reader, consumer));
   config.consumer = std::move(consumer);
   return {};

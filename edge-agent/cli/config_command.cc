@@ -182,7 +182,13 @@ json::object describe(const core::Config& config) {
     out["warnings"] = json::value_from(warnings);
   }
   if (config.consumer) {
-    out["consumer"] = {{"listen", config.consumer->listen}, {"inbox", config.consumer->inbox}};
+    json::array sources;
+    for (const auto& source : config.consumer->sources) {
+      sources.push_back(json::value_from(source.url.scheme + "://" + source.url.hosts_text()));
+    }
+    out["consumer"] = {{"listen", config.consumer->listen},
+                       {"inbox", config.consumer->inbox},
+                       {"sources", std::move(sources)}};
   }
   return out;
 }
@@ -217,8 +223,14 @@ void print_text(const core::Config& config) {
     for (const auto& link : uplink.links) print_link(link);
   }
   if (config.consumer) {
-    std::cout << "consumer  " << config.consumer->listen << " -> " << config.consumer->inbox
-              << '\n';
+    const auto& consumer = *config.consumer;
+    if (!consumer.listen.empty()) {
+      std::cout << "consumer  " << consumer.listen << " -> " << consumer.inbox << '\n';
+    }
+    for (const auto& source : consumer.sources) {
+      std::cout << "source    " << source.url.scheme << "://" << source.url.hosts_text() << " -> "
+                << consumer.inbox << '\n';
+    }
   }
   for (const auto& warning : warnings_for(config)) std::cout << "warning   " << warning << '\n';
 }

@@ -258,8 +258,40 @@ TEST(Config, consumer_that_could_not_work_is_refused) {
   expect_complaint("[consumer]\nlisten=\"wss://h:1\"\n" + inbox, "f.toml:2: ", "certificate");
   expect_complaint("[consumer]\nlisten=\"ws://h:1\"\n", "f.toml:1: ", "inbox must be given");
   expect_complaint("[consumer]\nlisten=\"ws://h:1\"\ninbox=\"sqlite:\"\n", "f.toml:3: ", "inbox");
-  expect_complaint("[consumer]\nlisten=\"ws://h:1\"\ninbox=\"postgresql://x\"\n",
-                   "f.toml:3: ", "not supported by this build");
+  expect_complaint("[consumer]\nlisten=\"ws://h:1\"\ninbox=\"postgresql://u:secret@h/d\"\n",
+                   "f.toml:3: ", "inbox_password_file");
+  expect_complaint("[consumer]\nlisten=\"ws://h:1\"\ninbox_password_file=\"/f\"\n" + inbox,
+                   "f.toml:3: ", "goes with postgresql://");
+}
+
+TEST(Config, sources_of_a_consumer_stand_beside_its_listener_or_instead) {
+  const std::string consumer = "[consumer]\ninbox=\"sqlite:/tmp/inbox.db\"\n";
+  const Config config = *parse_config(
+      consumer +
+          "[[consumer.source]]\nurl=\"amqps://reader@rabbit.example/fleet\"\nqueue=\"all\"\n"
+          "prefetch=500\npassword_file=\"/etc/secret\"\n[consumer.source.tls]\nca=\"/ca.pem\"\n"
+          "[[consumer.source]]\nurl=\"amqp://10.0.0.7:5673\"\n",
+      "f.toml");
+  ASSERT_EQ(config.consumer->sources.size(), 2U);
+  const SourceConfig& first = config.consumer->sources[0];
+  EXPECT_EQ(first.url.user, "reader");
+  EXPECT_EQ(first.url.path, "fleet");
+  EXPECT_EQ(first.queue, "all");
+  EXPECT_EQ(first.prefetch, 500U);
+  EXPECT_EQ(first.tls.ca, "/ca.pem");
+  EXPECT_EQ(config.consumer->sources[1].url.hosts[0].port, 5673);
+  EXPECT_EQ(config.consumer->sources[1].queue, "spillway");
+  const std::string source = consumer + "[[consumer.source]]\n";
+  expect_complaint(source, "f.toml:3: ", "url is missing");
+  expect_complaint(source + "url=\"ftp://h\"\n", "f.toml:4: ", "url: ");
+  expect_complaint(source + "url=\"amqp://u:p@h\"\n", "f.toml:4: ", "password_file");
+  expect_complaint(source + "url=\"amqp://h\"\nqueu=\"q\"\n", "f.toml:5: ", "queue");
+  expect_complaint(source + "url=\"amqp://h\"\nprefetch=0\n", "f.toml:5: ", "prefetch");
+  expect_complaint(source + "url=\"kafka://h\"\nqueue=\"q\"\n", "f.toml:5: ", "goes with amqp");
+  expect_complaint(source + "url=\"amqp://h\"\npassword_file=\"/f\"\n",
+                   "f.toml:5: ", "without a user");
+  expect_complaint("[consumer]\ninbox=\"spill:/r\"\n[[consumer.source]]\nurl=\"amqp://h\"\n",
+                   "f.toml:3: ", "relay");
 }
 
 TEST(Config, consumer_rules_are_read_and_bounded) {

@@ -9,6 +9,7 @@
 #include "uplink/consumer/gateways/admission.h"
 #include "uplink/consumer/gateways/fencing.h"
 #include "uplink/consumer/gateways/gateway_keeper.h"
+#include "uplink/consumer/gateways/sqlite_gateways.h"
 #include "uplink/consumer/inbox/sqlite_schema.h"
 #include "uplink/spill_maker.h"
 
@@ -246,9 +247,9 @@ TEST_F(GatewaysTest, TheKeeperTellsAChangeByAnotherProcessAndWritesWhatWasSeen) 
   };
   int refusals = 2;
   GatewayKeeper keeper(
-      [&]() -> core::Result<consumer::Database> {
+      [&]() -> core::Result<std::unique_ptr<consumer::GatewayStore>> {
         if (refusals-- > 0) return core::fail(core::ErrorCode::kFull, "the disk is full");
-        return consumer::open_inbox_database(path_);
+        return std::make_unique<SqliteGateways>(std::move(*consumer::open_inbox_database(path_)));
       },
       10,
       [&](KnownGateways known) {

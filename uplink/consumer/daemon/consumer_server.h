@@ -23,7 +23,7 @@
 #include "uplink/consumer/gateways/admission.h"
 #include "uplink/consumer/gateways/fencing.h"
 #include "uplink/consumer/gateways/gateway_book.h"
-#include "uplink/consumer/gateways/sqlite_gateways.h"
+#include "uplink/consumer/gateways/gateway_store.h"
 #include "uplink/consumer/inbox/inbox_writer.h"
 #include "uplink/consumer/sources/websocket_listener.h"
 

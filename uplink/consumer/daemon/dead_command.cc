@@ -5,7 +5,6 @@
 
 #include "spillway/core/topic.h"
 #include "uplink/consumer/daemon/tool.h"
-#include "uplink/consumer/inbox/dead_rows.h"
 
 namespace spillway::consumer::tool {
 
@@ -25,9 +24,9 @@ struct Wishes {
   bool as_json = false;
 };
 
-Result<DeadRows> open_rows(const std::string& config) {
-  SPILLWAY_TRY(path, inbox_path(config));
-  return DeadRows::open(path);
+Result<std::unique_ptr<DeadStore>> open_rows(const std::string& config) {
+  SPILLWAY_TRY(choice, load_inbox_choice(config));
+  return open_dead_rows(choice);
 }
 
 std::string hex_of(std::span<const std::byte> bytes) {
@@ -66,7 +65,7 @@ void print(const DeadRow& row) {
 int run_list(const std::string& config, const Wishes& wishes) {
   auto rows = open_rows(config);
   if (!rows) return report(rows.error());
-  const auto found = rows->list(wishes.filter, wishes.limit);
+  const auto found = (*rows)->list(wishes.filter, wishes.limit);
   if (!found) return report(found.error());
   json::array list;
   for (const DeadRow& row : *found) {
@@ -94,10 +93,10 @@ int run_show(const std::string& config, const Wishes& wishes) {
   if (!filter.name) return report(kWrongUse, wishes.records.front() + " names no record");
   auto rows = open_rows(config);
   if (!rows) return report(rows.error());
-  const auto found = rows->list(filter, 1);
+  const auto found = (*rows)->list(filter, 1);
   if (!found) return report(found.error());
   if (found->empty()) return report(kNo, "there is no dead record " + filter.name->text());
-  const auto payload = rows->payload(*filter.name);
+  const auto payload = (*rows)->payload(*filter.name);
   if (!payload) return report(payload.error());
   if (wishes.raw) {
     std::cout.write(reinterpret_cast<const char*>(payload->data()),
@@ -116,10 +115,10 @@ int run_show(const std::string& config, const Wishes& wishes) {
   return kDone;
 }
 
-using Change = Result<std::uint64_t> (DeadRows::*)(const DeadFilter&);
+using Change = Result<std::uint64_t> (DeadStore::*)(const DeadFilter&);
 
 /// Those that are named, or all that the filters leave.
-Result<std::uint64_t> change(DeadRows& rows, const Wishes& wishes, Change what) {
+Result<std::uint64_t> change(DeadStore& rows, const Wishes& wishes, Change what) {
   if (wishes.all) return (rows.*what)(wishes.filter);
   std::uint64_t changed = 0;
   for (const std::string& record : wishes.records) {
@@ -141,7 +140,7 @@ int run_change(const std::string& config, const Wishes& wishes, Change what, con
   }
   auto rows = open_rows(config);
   if (!rows) return report(rows.error());
-  const auto changed = change(*rows, wishes, what);
+  const auto changed = change(**rows, wishes, what);
   if (!changed) return report(changed.error());
   if (wishes.as_json) {
     std::cout << json::serialize(json::object{{done, *changed}}) << '\n';
@@ -190,10 +189,10 @@ void add_dead_command(CLI::App& app, const std::string& config, int& exit_code) 
     add_filters(*change, *wishes);
   }
   requeue->callback([=, &config, &exit_code] {
-    exit_code = run_change(config, *wishes, &DeadRows::requeue, "requeued");
+    exit_code = run_change(config, *wishes, &DeadStore::requeue, "requeued");
   });
   drop->callback([=, &config, &exit_code] {
-    exit_code = run_change(config, *wishes, &DeadRows::drop, "dropped");
+    exit_code = run_change(config, *wishes, &DeadStore::drop, "dropped");
   });
 }
 

@@ -4,8 +4,6 @@
 #include <iostream>
 
 #include "uplink/consumer/daemon/tool.h"
-#include "uplink/consumer/gateways/sqlite_gateways.h"
-#include "uplink/consumer/inbox/sqlite_schema.h"
 
 namespace spillway::consumer::tool {
 
@@ -24,10 +22,9 @@ struct Wishes {
   bool as_json = false;
 };
 
-Result<SqliteGateways> open_registry(const std::string& config) {
-  SPILLWAY_TRY(path, inbox_path(config));
-  SPILLWAY_TRY(database, open_existing_inbox_database(path));
-  return SqliteGateways(std::move(database));
+Result<std::unique_ptr<GatewayStore>> open_registry(const std::string& config) {
+  SPILLWAY_TRY(choice, load_inbox_choice(config));
+  return open_existing_gateways(choice);
 }
 
 json::object describe(const GatewayRow& row) {
@@ -70,7 +67,7 @@ void print(const GatewayRow& row) {
 int run_list(const std::string& config, const Wishes& wishes) {
   auto registry = open_registry(config);
   if (!registry) return report(registry.error());
-  auto rows = registry->list();
+  auto rows = (*registry)->list();
   if (!rows) return report(rows.error());
   std::erase_if(*rows, [&](const GatewayRow& row) {
     return !wishes.state.empty() && row.state != wishes.state;
@@ -114,13 +111,13 @@ int run_set_state(const std::string& config, const Wishes& wishes, GatewayState 
   if (!registry) return report(registry.error());
   std::vector<core::Uuid> gateways;
   for (const std::string& wanted : wishes.gateways) {
-    const auto found = registry->find(wanted);
+    const auto found = (*registry)->find(wanted);
     if (!found) return fail_with(found.error());
     gateways.push_back(*found);
   }
   json::array changed;
   for (const core::Uuid& gateway : gateways) {
-    if (const auto set = registry->set_state(gateway, state); !set) return report(set.error());
+    if (const auto set = (*registry)->set_state(gateway, state); !set) return report(set.error());
     changed.emplace_back(gateway.text());
   }
   return say(wishes, changed, name_of(state));
@@ -135,9 +132,9 @@ int run_rename(const std::string& config, const Wishes& wishes) {
   if (wishes.name.size() > kNameBytesMax || !printable) {
     return report(kWrongUse, "a name has at most 255 bytes and no control characters");
   }
-  const auto found = registry->find(wishes.gateway);
+  const auto found = (*registry)->find(wishes.gateway);
   if (!found) return fail_with(found.error());
-  if (const auto renamed = registry->rename(*found, wishes.name); !renamed) {
+  if (const auto renamed = (*registry)->rename(*found, wishes.name); !renamed) {
     return fail_with(renamed.error());
   }
   return say(wishes, {found->text()}, "renamed");

@@ -1,6 +1,7 @@
 // The daemon itself.
 #include <sys/resource.h>
 
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
@@ -9,13 +10,14 @@
 #include "spillway/core/env/posix_env.h"
 #include "spillway/core/log.h"
 #include "uplink/consumer/daemon/consumer_server.h"
+#include "uplink/consumer/daemon/inbox_choice.h"
 #include "uplink/consumer/daemon/tool.h"
 #include "uplink/consumer/gateways/gateway_keeper.h"
 #include "uplink/consumer/inbox/retention.h"
-#include "uplink/consumer/inbox/sqlite_inbox.h"
-#include "uplink/consumer/inbox/sqlite_schema.h"
 #include "uplink/consumer/inbox/waiting_inbox.h"
 #include "uplink/consumer/relay/open_relay.h"
+#include "uplink/consumer/sources/make_source.h"
+#include "uplink/consumer/sources/source_runner.h"
 
 namespace spillway::consumer::tool {
 
@@ -43,10 +45,10 @@ void raise_descriptor_limit() {
   }
 }
 
-/// The disk may work later; nobody has to start this again for it.
+/// The disk or the server may work later; nobody has to start this again for it.
 bool may_be_waited_for(const core::Error& error) {
   return error.code == ErrorCode::kFull || error.code == ErrorCode::kIo ||
-         error.code == ErrorCode::kBusy;
+         error.code == ErrorCode::kBusy || error.code == ErrorCode::kUnavailable;
 }
 
 Result<std::unique_ptr<Inbox>> open_inbox(WaitingInbox::Open open) {
@@ -61,8 +63,8 @@ Result<WaitingInbox::Open> opener_of(const core::Config& config) {
   if (!config.consumer->relay.directory.empty()) {
     return WaitingInbox::Open([config] { return open_relay(config); });
   }
-  SPILLWAY_TRY(path, sqlite_path(config.consumer->inbox));
-  return WaitingInbox::Open([path = path] { return open_sqlite_inbox(path); });
+  SPILLWAY_TRY(choice, choose_inbox(*config.consumer));
+  return WaitingInbox::Open([choice = choice] { return open_inbox_of(choice); });
 }
 
 /// What stands beside the records in a database: who may send, and for how long records stay.
@@ -76,26 +78,55 @@ struct Keepers {
   }
 };
 
-Result<void> start_keepers(boost::asio::io_context& io, ConsumerServer& server,
+Result<void> start_keepers(boost::asio::io_context& io, ConsumerServer& server, SourceGate& gate,
                            const core::ConsumerConfig& config, Keepers& keepers) {
   if (!config.relay.directory.empty()) {
     server.set_known({});  // it has no registry: certificates say who may send
     return {};
   }
-  SPILLWAY_TRY(path, sqlite_path(config.inbox));
+  SPILLWAY_TRY(choice, choose_inbox(config));
   keepers.gateways.emplace(
-      [path = path] { return open_inbox_database(path); },
-      config.known_gateways_only ? SqliteGateways::kNewGatewaysMax : SqliteGateways::kGatewaysMax,
-      [&io, &server](KnownGateways known) {
+      [choice = choice] { return open_gateways(choice); },
+      config.known_gateways_only ? GatewayStore::kNewGatewaysMax : GatewayStore::kGatewaysMax,
+      [&io, &server, &gate](KnownGateways known) {
+        gate.set_known(known);
         boost::asio::post(io, [&server, known = std::move(known)] { server.set_known(known); });
       });
-  server.when_seen([&keepers](const core::Uuid& gateway, const Sighting& seen) {
+  const auto note = [&keepers](const core::Uuid& gateway, const Sighting& seen) {
     keepers.gateways->note(gateway, seen);
-  });
+  };
+  server.when_seen(note);
+  gate.when_seen(note);
   const RetentionRules rules{config.retain_ns, config.max_bytes};
   if (rules.any()) {
-    keepers.retention.emplace([path = path] { return open_existing_inbox_database(path); }, rules);
+    keepers.retention.emplace([choice = choice, rules] { return open_pruner(choice, rules); });
   }
+  return {};
+}
+
+using Runners = std::vector<std::unique_ptr<SourceRunner>>;
+
+/// All are made before the first one runs: what is wrong with one is told at once.
+Result<void> start_sources(const core::ConsumerConfig& config, InboxWriter& writer,
+                           SourceGate& gate, Runners& runners) {
+  std::vector<std::unique_ptr<BrokerSource>> sources;
+  for (const core::SourceConfig& source : config.sources) {
+    SPILLWAY_TRY(made, make_source(source));
+    sources.push_back(std::move(made));
+  }
+  const RecordRules rules{config.max_record_bytes, config.validate};
+  for (auto& source : sources) {
+    spdlog::info("reading from {}, inbox {}", source->name(), config.inbox);
+    runners.push_back(std::make_unique<SourceRunner>(std::move(source), writer, gate, rules,
+                                                     core::env::posix_env()));
+  }
+  return {};
+}
+
+Result<void> start_listener(ConsumerServer& server, const core::ConsumerConfig& config) {
+  if (config.listen.empty()) return {};
+  SPILLWAY_CHECKED(server.listen());
+  spdlog::info("listening on {}, inbox {}", config.listen, config.inbox);
   return {};
 }
 
@@ -107,10 +138,12 @@ Result<void> serve(const core::Config& all) {
   InboxWriter writer(std::move(inbox));
   boost::asio::io_context io(1);
   ConsumerServer server(io, core::env::posix_env(), writer, config);
+  SourceGate gate({config.known_gateways_only, config.bind_certificates});
   Keepers keepers;
-  SPILLWAY_CHECKED(start_keepers(io, server, config, keepers));
-  SPILLWAY_CHECKED(server.listen());
-  spdlog::info("listening on {}, inbox {}", config.listen, config.inbox);
+  SPILLWAY_CHECKED(start_keepers(io, server, gate, config, keepers));
+  Runners sources;
+  SPILLWAY_CHECKED(start_sources(config, writer, gate, sources));
+  SPILLWAY_CHECKED(start_listener(server, config));
 
   boost::asio::steady_timer deadline(io);
   boost::asio::signal_set signals(io, SIGTERM, SIGINT);
@@ -125,7 +158,10 @@ Result<void> serve(const core::Config& all) {
     });
     server.when_idle([&] { io.stop(); });
   });
+  // Without a listener nothing else keeps it running.
+  const auto work = boost::asio::make_work_guard(io);
   io.run();
+  sources.clear();
   keepers.stop();
   writer.stop();
   spdlog::info("wrote {} transactions", writer.transactions());

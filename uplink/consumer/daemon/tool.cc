@@ -29,18 +29,9 @@ Result<core::ConsumerConfig> load_consumer(const std::string& config) {
   return std::move(*loaded.consumer);
 }
 
-Result<std::string> sqlite_path(const std::string& inbox) {
-  constexpr std::string_view kScheme = "sqlite:";
-  if (inbox.starts_with(kScheme) && inbox.size() > kScheme.size()) {
-    return inbox.substr(kScheme.size());
-  }
-  return core::fail(core::ErrorCode::kInvalidArgument,
-                    "[consumer] inbox = \"" + inbox + "\" is not sqlite:/path/of/inbox.db");
-}
-
-Result<std::string> inbox_path(const std::string& config) {
+Result<InboxChoice> load_inbox_choice(const std::string& config) {
   SPILLWAY_TRY(consumer, load_consumer(config));
-  return sqlite_path(consumer.inbox);
+  return choose_inbox(consumer);
 }
 
 std::string utc_text(std::uint64_t utc_ns) {

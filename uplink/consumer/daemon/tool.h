@@ -10,6 +10,7 @@
 
 #include "spillway/core/config.h"
 #include "spillway/core/result.h"
+#include "uplink/consumer/daemon/inbox_choice.h"
 
 namespace spillway::consumer::tool {
 
@@ -32,9 +33,8 @@ int report(int exit_code, const std::string& message);
 /// kInvalidArgument without [consumer].
 [[nodiscard]] core::Result<core::Config> load_with_consumer(const std::string& config);
 [[nodiscard]] core::Result<core::ConsumerConfig> load_consumer(const std::string& config);
-/// The file of "sqlite:/path".
-[[nodiscard]] core::Result<std::string> sqlite_path(const std::string& inbox);
-[[nodiscard]] core::Result<std::string> inbox_path(const std::string& config);
+/// The inbox that [consumer] names.
+[[nodiscard]] core::Result<InboxChoice> load_inbox_choice(const std::string& config);
 
 /// "2026-11-28T02:42:52Z"; "-" for 0.
 [[nodiscard]] std::string utc_text(std::uint64_t utc_ns);

@@ -68,6 +68,8 @@ void GatewayKeeper::write_and_look() {
   }
   const auto looked = look(seen);
   if (looked) return logged_.clear();
+  // A server may have gone away: the next look begins anew.
+  if (looked.error().code == core::ErrorCode::kUnavailable) gateways_.reset();
   if (looked.error().message != logged_) {
     spdlog::warn("the list of gateways is not up to date: {}", looked.error().message);
   }
@@ -77,10 +79,9 @@ void GatewayKeeper::write_and_look() {
 
 Result<void> GatewayKeeper::open() {
   if (gateways_) return {};
-  SPILLWAY_TRY(database, open_());
-  SqliteGateways gateways(std::move(database));
-  SPILLWAY_CHECKED(gateways.forget_connected());
-  gateways_.emplace(std::move(gateways));
+  SPILLWAY_TRY(gateways, open_());
+  SPILLWAY_CHECKED(gateways->forget_connected());
+  gateways_ = std::move(gateways);
   return {};
 }
 

@@ -14,11 +14,12 @@
 #include <condition_variable>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <thread>
 
-#include "uplink/consumer/gateways/sqlite_gateways.h"
+#include "uplink/consumer/gateways/gateway_store.h"
 
 namespace spillway::consumer {
 
@@ -27,10 +28,10 @@ class GatewayKeeper {
   static constexpr std::chrono::milliseconds kLookEvery{200};
   static constexpr std::size_t kPendingMax = 20'000;
 
-  using Open = std::function<core::Result<Database>()>;
+  using Open = std::function<core::Result<std::unique_ptr<GatewayStore>>()>;
   using OnKnown = std::function<void(KnownGateways)>;
 
-  /// `new_max`: see SqliteGateways::note.
+  /// `new_max`: see GatewayStore::note.
   GatewayKeeper(Open open, std::uint64_t new_max, OnKnown on_known);
   ~GatewayKeeper();
   GatewayKeeper(const GatewayKeeper&) = delete;
@@ -54,7 +55,7 @@ class GatewayKeeper {
   Open open_;
   std::uint64_t new_max_;
   OnKnown on_known_;
-  std::optional<SqliteGateways> gateways_;
+  std::unique_ptr<GatewayStore> gateways_;
   std::optional<std::uint64_t> generation_;  // of what was told last
   std::string logged_;
   std::mutex mutex_;

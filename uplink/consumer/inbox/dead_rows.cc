@@ -1,11 +1,6 @@
 #include "uplink/consumer/inbox/dead_rows.h"
 
-#include <algorithm>
-#include <charconv>
-#include <limits>
-
 #include "spillway/core/topic.h"
-#include "spillway/core/uuid.h"
 #include "uplink/consumer/inbox/sqlite_schema.h"
 
 namespace spillway::consumer {
@@ -56,25 +51,6 @@ DeadRow row_of(const Statement& row) {
 
 }  // namespace
 
-std::optional<RecordName> RecordName::parse(std::string_view text) {
-  RecordName name;
-  for (std::string* part : {&name.gateway, &name.journal, &name.stream}) {
-    const std::size_t slash = text.find('/');
-    if (slash == std::string_view::npos) return std::nullopt;
-    *part = text.substr(0, slash);
-    text.remove_prefix(slash + 1);
-  }
-  const char* end = text.data() + text.size();
-  const auto [read, error] = std::from_chars(text.data(), end, name.offset);
-  const bool sound = error == std::errc() && read == end && core::Uuid::parse(name.gateway) &&
-                     core::Uuid::parse(name.journal) && !name.stream.empty();
-  return sound ? std::optional(name) : std::nullopt;
-}
-
-std::string RecordName::text() const {
-  return gateway + "/" + journal + "/" + stream + "/" + std::to_string(offset);
-}
-
 Result<DeadRows> DeadRows::open(const std::string& path) {
   SPILLWAY_TRY(database, open_existing_inbox_database(path));
   return DeadRows(std::move(database));
@@ -108,32 +84,14 @@ Result<std::vector<std::byte>> DeadRows::payload(const RecordName& name) {
   return select.blob(0);
 }
 
-Result<std::uint64_t> DeadRows::requeue(const DeadFilter& filter) {
-  return change(filter, kRequeueSql, true);
-}
-
-Result<std::uint64_t> DeadRows::drop(const DeadFilter& filter) {
-  return change(filter, kDropSql, false);
-}
-
-/// What is chosen is what there was at the beginning, so that it ends whatever comes meanwhile.
-Result<std::uint64_t> DeadRows::change(const DeadFilter& filter, const char* sql,
-                                       bool whole_ones_only) {
-  SPILLWAY_TRY(rows, list(filter, std::numeric_limits<std::size_t>::max()));
-  if (whole_ones_only) {
-    std::erase_if(rows, [](const DeadRow& row) { return row.kept_bytes < row.record_bytes; });
-  }
+Result<std::uint64_t> DeadRows::change(std::span<const DeadRow> rows, Change what) {
   const auto before = static_cast<std::uint64_t>(sqlite3_total_changes64(database_.get()));
-  for (std::size_t at = 0; at < rows.size(); at += kRowsPerTransaction) {
-    const auto some =
-        std::span<const DeadRow>(rows).subspan(at, std::min(kRowsPerTransaction, rows.size() - at));
-    SPILLWAY_CHECKED(execute(database_.get(), "BEGIN IMMEDIATE", "cannot change the inbox now"));
-    auto changed = change_some(some, sql);
-    if (changed) changed = execute(database_.get(), "COMMIT", "cannot change the inbox");
-    if (!changed) {
-      sqlite3_exec(database_.get(), "ROLLBACK", nullptr, nullptr, nullptr);
-      return tl::unexpected(std::move(changed).error());
-    }
+  SPILLWAY_CHECKED(execute(database_.get(), "BEGIN IMMEDIATE", "cannot change the inbox now"));
+  auto changed = change_some(rows, what == Change::kRequeue ? kRequeueSql : kDropSql);
+  if (changed) changed = execute(database_.get(), "COMMIT", "cannot change the inbox");
+  if (!changed) {
+    sqlite3_exec(database_.get(), "ROLLBACK", nullptr, nullptr, nullptr);
+    return tl::unexpected(std::move(changed).error());
   }
   return static_cast<std::uint64_t>(sqlite3_total_changes64(database_.get())) - before;
 }

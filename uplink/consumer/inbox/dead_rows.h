@@ -1,75 +1,22 @@
-// DeadRows: the records that could not be applied, for people: list, look at, requeue, drop. They are
-// the inbox's rows in state 'dead'.
-//
-// One thread. Works on the inbox's file beside a running consumer: each change is a short transaction
-// of at most kRowsPerTransaction rows.
-//
-// Invariants:
-//  1. Positions and gaps are never touched, and no row at or above a next offset is dropped: whatever is
-//     done here, no record comes twice.
-//  2. A requeued row is in state 'received', as if it had just come; one whose payload was cut is not
-//     requeued.
+// DeadRows: the dead records of an inbox in SQLite.
 #pragma once
 
-#include <cstdint>
-#include <functional>
-#include <optional>
-#include <string>
-#include <vector>
-
+#include "uplink/consumer/inbox/dead_store.h"
 #include "uplink/consumer/inbox/sqlite_statement.h"
 
 namespace spillway::consumer {
 
-/// A record's identity, as people and tools write it: GATEWAY/JOURNAL/STREAM/OFFSET.
-struct RecordName {
-  std::string gateway;
-  std::string journal;
-  std::string stream;
-  std::uint64_t offset = 0;
-
-  [[nodiscard]] static std::optional<RecordName> parse(std::string_view text);
-  [[nodiscard]] std::string text() const;
-};
-
-struct DeadRow {
-  RecordName name;
-  std::string topic;
-  std::string reason;
-  std::optional<std::uint64_t> produced_at_ns;
-  std::uint64_t received_at_ns = 0;
-  std::uint64_t record_bytes = 0;  // its size ...
-  std::uint64_t kept_bytes = 0;    // ... and so much of it is here
-  std::string schema_fingerprint;  // empty: none
-};
-
-/// Which rows are meant; what is empty is no condition.
-struct DeadFilter {
-  std::string gateway;
-  std::string stream;
-  std::string topic;  // a filter: sensor/+/temperature, sensor/#
-  std::optional<RecordName> name;
-};
-
-class DeadRows {
+class DeadRows final : public DeadStore {
  public:
-  static constexpr std::size_t kRowsPerTransaction = 1000;
-
   /// `path` is the inbox's file. kNotFound where there is none.
   [[nodiscard]] static core::Result<DeadRows> open(const std::string& path);
 
-  /// At most `limit`, in the order of their identities.
-  [[nodiscard]] core::Result<std::vector<DeadRow>> list(const DeadFilter& filter,
-                                                        std::size_t limit);
-  [[nodiscard]] core::Result<std::vector<std::byte>> payload(const RecordName& name);
-  /// How many were changed; those that were cut stay.
-  [[nodiscard]] core::Result<std::uint64_t> requeue(const DeadFilter& filter);
-  [[nodiscard]] core::Result<std::uint64_t> drop(const DeadFilter& filter);
+  core::Result<std::vector<DeadRow>> list(const DeadFilter& filter, std::size_t limit) override;
+  core::Result<std::vector<std::byte>> payload(const RecordName& name) override;
 
  private:
   explicit DeadRows(Database database) : database_(std::move(database)) {}
-  [[nodiscard]] core::Result<std::uint64_t> change(const DeadFilter& filter, const char* sql,
-                                                   bool whole_ones_only);
+  core::Result<std::uint64_t> change(std::span<const DeadRow> rows, Change what) override;
   [[nodiscard]] core::Result<void> change_some(std::span<const DeadRow> rows, const char* sql);
 
   Database database_;

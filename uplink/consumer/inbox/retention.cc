@@ -107,8 +107,7 @@ Result<std::uint64_t> Retention::prune_some(std::uint64_t utc_ns) {
   return prune_key(*oldest_key, std::numeric_limits<std::uint64_t>::max());
 }
 
-RetentionKeeper::RetentionKeeper(Open open, RetentionRules rules)
-    : open_(std::move(open)), rules_(rules), thread_([this] { run(); }) {}
+RetentionKeeper::RetentionKeeper(Open open) : open_(std::move(open)), thread_([this] { run(); }) {}
 
 RetentionKeeper::~RetentionKeeper() {
   {
@@ -138,12 +137,15 @@ void RetentionKeeper::run() {
 }
 
 Result<bool> RetentionKeeper::look() {
-  if (!retention_) {
-    SPILLWAY_TRY(database, open_());
-    retention_.emplace(std::move(database), rules_);
+  if (pruner_ == nullptr) {
+    SPILLWAY_TRY(pruner, open_());
+    pruner_ = std::move(pruner);
   }
-  SPILLWAY_TRY(pruned, retention_->prune_some(utc_now_ns()));
-  return pruned != 0;
+  auto pruned = pruner_->prune_some(utc_now_ns());
+  if (pruned) return *pruned != 0;
+  // A server may have gone away: the next look begins anew.
+  pruner_.reset();
+  return tl::unexpected(std::move(pruned).error());
 }
 
 }  // namespace spillway::consumer

@@ -16,6 +16,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -33,15 +34,28 @@ struct RetentionRules {
   [[nodiscard]] bool any() const { return retain_ns != 0 || max_bytes != 0; }
 };
 
-class Retention {
+/// Takes some out of its database, one short transaction a call.
+class Pruner {
+ public:
+  virtual ~Pruner() = default;
+  /// 0: there is nothing more to do now.
+  [[nodiscard]] virtual core::Result<std::uint64_t> prune_some(std::uint64_t utc_ns) = 0;
+
+ protected:
+  Pruner() = default;
+  Pruner(Pruner&&) = default;
+  Pruner& operator=(Pruner&&) = default;
+};
+
+/// In SQLite.
+class Retention final : public Pruner {
  public:
   static constexpr std::uint64_t kRowsPerTransaction = 1000;
 
   Retention(Database database, RetentionRules rules)
       : database_(std::move(database)), rules_(rules) {}
 
-  /// One transaction; 0: there is nothing more to do now.
-  [[nodiscard]] core::Result<std::uint64_t> prune_some(std::uint64_t utc_ns);
+  core::Result<std::uint64_t> prune_some(std::uint64_t utc_ns) override;
   [[nodiscard]] core::Result<std::uint64_t> used_bytes();
 
  private:
@@ -63,9 +77,9 @@ class Retention {
 
 class RetentionKeeper {
  public:
-  using Open = std::function<core::Result<Database>()>;
+  using Open = std::function<core::Result<std::unique_ptr<Pruner>>()>;
 
-  RetentionKeeper(Open open, RetentionRules rules);
+  explicit RetentionKeeper(Open open);
   ~RetentionKeeper();
   RetentionKeeper(const RetentionKeeper&) = delete;
   RetentionKeeper& operator=(const RetentionKeeper&) = delete;
@@ -76,8 +90,7 @@ class RetentionKeeper {
   [[nodiscard]] core::Result<bool> look();
 
   Open open_;
-  RetentionRules rules_;
-  std::optional<Retention> retention_;
+  std::unique_ptr<Pruner> pruner_;
   std::string logged_;
   std::mutex mutex_;
   std::condition_variable wake_;

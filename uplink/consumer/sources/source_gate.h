@@ -15,7 +15,7 @@
 #include <utility>
 
 #include "uplink/consumer/gateways/gateway_book.h"
-#include "uplink/consumer/gateways/sqlite_gateways.h"
+#include "uplink/consumer/gateways/gateway_store.h"
 
 namespace spillway::consumer {
 

@@ -13,6 +13,7 @@
 #include "spillway/core/engine_config.h"
 #include "spillway/core/format.h"
 #include "spillway/core/result.h"
+#include "spillway/core/source_config.h"
 #include "spillway/core/stream.h"
 #include "spillway/core/tls_config.h"
 
@@ -104,8 +105,9 @@ struct RelayConfig {
 };
 
 struct ConsumerConfig {
-  std::string listen;  // ws://address:port or wss://
-  std::string inbox;   // sqlite:/path or spill:/directory
+  std::string listen;               // ws://address:port or wss://; empty: it has sources alone
+  std::string inbox;                // sqlite:/path, postgresql://... or spill:/directory
+  std::string inbox_password_file;  // of postgresql://user@...; empty: as libpq finds it
   TlsConfig tls;
   std::uint64_t max_record_bytes = kRecordBytesLimit;  // a larger record becomes a dead letter
   bool validate = false;             // and so does one that does not verify against its schema
@@ -114,7 +116,8 @@ struct ConsumerConfig {
   std::uint64_t retain_ns = 0;       // records go when they are older; 0: never for their age
   std::uint64_t max_bytes = 0;       // and the oldest ones when the inbox is larger; 0: no bound
   RelayConfig relay;
-  std::vector<std::string> relays;  // ids or names of gateways that may bring others' streams
+  std::vector<std::string> relays;    // ids or names of gateways that may bring others' streams
+  std::vector<SourceConfig> sources;  // engines that it reads from
 };
 
 struct Config {

@@ -1,0 +1,111 @@
+#include "core/config/source_section.h"
+
+#include <algorithm>
+#include <array>
+
+#include "core/config/sections.h"
+
+namespace spillway::core {
+
+namespace {
+
+constexpr std::array<std::string_view, 3> kCommonKeys{"url", "password_file", "tls"};
+/// A key of one engine's alone.
+struct EngineKey {
+  std::string_view key;
+  std::string_view scheme;  // and the same with an s
+};
+constexpr std::array<EngineKey, 3> kEngineKeys{
+    {{"queue", "amqp"}, {"prefetch", "amqp"}, {"heartbeat", "amqp"}}};
+
+constexpr std::size_t kSourcesMax = 16;
+/// AMQP's short strings: one byte says how long they are.
+constexpr std::size_t kNameBytesMax = 255;
+constexpr std::uint64_t kPrefetchMax = 65'535;
+constexpr std::uint64_t kSecondNs = 1'000'000'000;
+constexpr std::uint64_t kHeartbeatNsMax = 3600 * kSecondNs;
+
+Result<void> check_keys(const TableReader& reader) {
+  std::array<std::string_view, kCommonKeys.size() + kEngineKeys.size()> keys{};
+  const auto end = std::copy(kCommonKeys.begin(), kCommonKeys.end(), keys.begin());
+  std::transform(kEngineKeys.begin(), kEngineKeys.end(), end,
+                 [](const EngineKey& key) { return key.key; });
+  return reader.check_keys({keys, {}});
+}
+
+/// What is of no use to this engine is an error, not something that is silently left undone.
+Result<void> check_engine(const TableReader& reader, const SourceConfig& source) {
+  for (const EngineKey& key : kEngineKeys) {
+    const bool fits =
+        source.url.scheme == key.scheme || source.url.scheme == std::string(key.scheme) + "s";
+    if (fits || !reader.has(key.key)) continue;
+    return reader.complain(key.key, std::string(key.key) + " goes with " + std::string(key.scheme) +
+                                        ":// and not with " + source.url.scheme + "://");
+  }
+  return {};
+}
+
+Result<void> read_rabbitmq_keys(const TableReader& reader, SourceConfig& source) {
+  SPILLWAY_CHECKED(reader.read("queue", source.queue));
+  SPILLWAY_CHECKED(reader.read_count("prefetch", source.prefetch));
+  SPILLWAY_CHECKED(reader.read_duration("heartbeat", source.heartbeat_ns));
+  if (source.queue.empty() || source.queue.size() > kNameBytesMax) {
+    return reader.complain("queue", "queue must be 1 to 255 bytes");
+  }
+  if (source.prefetch == 0 || source.prefetch > kPrefetchMax) {
+    return reader.complain("prefetch", "prefetch must be from 1 to 65535");
+  }
+  if (source.heartbeat_ns < 2 * kSecondNs || source.heartbeat_ns > kHeartbeatNsMax) {
+    return reader.complain("heartbeat", "heartbeat must be from \"2s\" to \"1h\"");
+  }
+  return {};
+}
+
+Result<SourceConfig> read_source(const toml::table& table, const std::string& path) {
+  SourceConfig source;
+  const TableReader reader(table, "[[consumer.source]]", path);
+  SPILLWAY_CHECKED(check_keys(reader));
+  std::string url;
+  SPILLWAY_CHECKED(reader.read("url", url));
+  if (url.empty()) {
+    return reader.complain("url", "url is missing, such as \"amqp://consumer@rabbit.example\"");
+  }
+  auto parsed = parse_engine_url(url);
+  if (!parsed) return reader.complain("url", "url: " + parsed.error().message);
+  source.url = std::move(*parsed);
+  SPILLWAY_CHECKED(check_engine(reader, source));
+  SPILLWAY_CHECKED(reader.read("password_file", source.password_file));
+  if (!source.password_file.empty() && source.url.user.empty()) {
+    return reader.complain("password_file",
+                           "password_file is of no use without a user: write it into the address, "
+                           "as in amqp://user@host");
+  }
+  SPILLWAY_CHECKED(read_rabbitmq_keys(reader, source));
+  // Kafka and NATS say in no scheme whether they speak TLS: the table does.
+  const bool by_table = source.url.scheme == "kafka" || source.url.scheme == "nats";
+  SPILLWAY_CHECKED(
+      read_tls(reader, "[consumer.source.tls]", by_table || source.url.secure(), path, source.tls));
+  return source;
+}
+
+}  // namespace
+
+Result<void> read_sources(const TableReader& reader, const std::string& path,
+                          ConsumerConfig& consumer) {
+  SPILLWAY_TRY(tables, reader.tables("source"));
+  if (tables.empty()) return {};
+  if (!consumer.relay.directory.empty()) {
+    return reader.complain(
+        "source",
+        "a source needs an inbox in a database: through an engine records come in "
+        "any order, and a relay passes them on in theirs");
+  }
+  if (tables.size() > kSourcesMax) return reader.complain("source", "at most 16 sources");
+  for (const toml::table* table : tables) {
+    SPILLWAY_TRY(source, read_source(*table, path));
+    consumer.sources.push_back(std::move(source));
+  }
+  return {};
+}
+
+}  // namespace spillway::core

@@ -1,0 +1,25 @@
+// What [[consumer.source]] says: an engine that gateways fill, and from which the consumer reads.
+//
+// Whether this build can read from it is not the configuration's to say, but the daemon's.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "spillway/core/engine_config.h"
+#include "spillway/core/tls_config.h"
+
+namespace spillway::core {
+
+struct SourceConfig {
+  EngineUrl url;
+  std::string password_file;
+  TlsConfig tls;
+  // RabbitMQ.
+  std::string queue = "spillway";
+  /// Sent to this consumer and not yet acknowledged, at most.
+  std::uint64_t prefetch = 4096;
+  std::uint64_t heartbeat_ns = 30'000'000'000;
+};
+
+}  // namespace spillway::core
