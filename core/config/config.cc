@@ -9,7 +9,8 @@ namespace spillway::core {
 
 namespace {
 
-constexpr std::array<std::string_view, 4> kKeys{"gateway", "stream", "uplink", "consumer"};
+constexpr std::array<std::string_view, 5> kKeys{"gateway", "stream", "uplink", "consumer",
+                                                "iceoryx"};
 constexpr std::array<std::string_view, 4> kLaterKeys{"ingest", "workflow", "sink", "agent"};
 /// Far above what a person writes; a wrong file (a database, a log) is refused before it is read
 /// whole.
@@ -30,6 +31,8 @@ Result<Config> read_root(const toml::table& root, const std::string& path) {
   for (const toml::table* uplink : uplinks) SPILLWAY_CHECKED(read_uplink(*uplink, config));
   SPILLWAY_TRY(consumer, reader.table("consumer"));
   if (consumer != nullptr) SPILLWAY_CHECKED(read_consumer(*consumer, config));
+  SPILLWAY_TRY(iceoryx, reader.table("iceoryx"));
+  if (iceoryx != nullptr) SPILLWAY_CHECKED(read_iceoryx(*iceoryx, config));
   return config;
 }
 

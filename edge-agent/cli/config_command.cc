@@ -143,6 +143,10 @@ void print_engine(const core::EngineConfig& engine) {
   std::cout << '\n';
 }
 
+std::string name_of(const core::IceoryxMapConfig& map) {
+  return map.service + "/" + map.instance + "/" + map.event;
+}
+
 json::object describe(const core::Config& config) {
   json::array streams;
   for (const auto& stream : config.streams) {
@@ -190,6 +194,13 @@ json::object describe(const core::Config& config) {
                        {"inbox", config.consumer->inbox},
                        {"sources", std::move(sources)}};
   }
+  if (config.iceoryx) {
+    json::array maps;
+    for (const auto& map : config.iceoryx->maps) {
+      maps.push_back({{"event", name_of(map)}, {"topic", map.topic}});
+    }
+    out["iceoryx"] = std::move(maps);
+  }
   return out;
 }
 
@@ -230,6 +241,11 @@ void print_text(const core::Config& config) {
     for (const auto& source : consumer.sources) {
       std::cout << "source    " << source.url.scheme << "://" << source.url.hosts_text() << " -> "
                 << consumer.inbox << '\n';
+    }
+  }
+  if (config.iceoryx) {
+    for (const auto& map : config.iceoryx->maps) {
+      std::cout << "iceoryx   " << name_of(map) << " -> " << map.topic << '\n';
     }
   }
   for (const auto& warning : warnings_for(config)) std::cout << "warning   " << warning << '\n';

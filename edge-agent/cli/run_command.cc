@@ -1,4 +1,4 @@
-// spillway run: the daemons that a configuration names, in the foreground, restarted when they die.
+// spillway run: the daemons and adapters that a configuration names, in the foreground, restarted when they die.
 #include <csignal>
 
 #include "edge-agent/cli/command.h"
@@ -30,6 +30,7 @@ int run_all(const std::string& config_path) {
   if (!config->uplinks.empty()) {
     children.push_back(child("spillway-uplink", config->gateway.spill_dir + "/gateway"));
   }
+  if (config->iceoryx) children.push_back(child("spillway-iceoryx", ""));
   block_signals();
   return Supervisor(std::move(children)).run();
 }
@@ -37,8 +38,9 @@ int run_all(const std::string& config_path) {
 }  // namespace
 
 void add_run_command(CLI::App& app, int& exit_code) {
-  auto* command = app.add_subcommand(
-      "run", "Run the agent, the uplink and the consumer of a configuration in the foreground");
+  auto* command = app.add_subcommand("run",
+                                     "Run the agent, the uplink, the consumer and the adapters of "
+                                     "a configuration in the foreground");
   auto config_path = std::make_shared<std::string>();
   command->add_option("-c,--config", *config_path, "configuration file (TOML)")->required();
   command->callback([config_path, &exit_code] { exit_code = run_all(*config_path); });

@@ -104,12 +104,17 @@ int run_status(const Directories& directories, StatusForm form) {
   }
   const auto running = is_locked(queue_dir + "/agent.lock");
   if (!running) return report(running.error());
-  const json::object status{{"running", *running},
-                            {"queue_dir", queue_dir},
-                            {"spill_dir", config->gateway.spill_dir},
-                            {"agent", read_object(queue_dir + "/agent.status")},
-                            {"cursors", cursors(*config)},
-                            {"uplinks", uplinks(*config)}};
+  json::object status{{"running", *running},
+                      {"queue_dir", queue_dir},
+                      {"spill_dir", config->gateway.spill_dir},
+                      {"agent", read_object(queue_dir + "/agent.status")},
+                      {"cursors", cursors(*config)},
+                      {"uplinks", uplinks(*config)}};
+  // The adapters that run here, each with its own document.
+  for (const char* adapter : {"iceoryx"}) {
+    auto document = read_object(queue_dir + "/" + adapter + ".status");
+    if (document.is_object()) status[adapter] = std::move(document);
+  }
   std::cout << in_form(status, form);
   return *running ? kDone : kNo;
 }

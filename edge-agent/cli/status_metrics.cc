@@ -4,6 +4,7 @@
 #include <span>
 
 #include "edge-agent/cli/exposition.h"
+#include "edge-agent/cli/status_ingest.h"
 #include "edge-agent/cli/status_json.h"
 
 namespace spillway::cli {
@@ -353,6 +354,7 @@ std::string status_metrics(const json::object& object) {
   }
   for (const auto& uplink : list(status, "uplinks")) add_uplink(out, uplink);
   if (const auto* cursors = member(status, "cursors")) add_cursors(out, *cursors);
+  add_iceoryx(out, status);
   return out.text();
 }
 

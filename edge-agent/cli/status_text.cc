@@ -7,6 +7,7 @@
 
 #include "edge-agent/cli/encoding.h"
 #include "edge-agent/cli/plan_units.h"
+#include "edge-agent/cli/status_ingest.h"
 #include "edge-agent/cli/status_json.h"
 #include "edge-agent/cli/status_links.h"
 
@@ -254,6 +255,7 @@ std::string status_text(const json::object& object) {
     print_flash(out, *agent);
   }
   print_uplinks(out, status);
+  print_iceoryx(out, status);
   return out.str();
 }
 

@@ -131,6 +131,20 @@ TEST(Config, unknown_key_names_its_line_and_the_nearest_known_one) {
                    "f.toml:5: ", "unknown key \"cert\"");
 }
 
+TEST(Config, iceoryx_maps_events_to_topics) {
+  const auto config = parse_config(
+      "[[iceoryx.map]]\nservice = \"Radar\"\ninstance = \"Front\"\nevent = \"Object\"\n"
+      "topic = \"radar/front\"\nqueue_full_policy = \"block-producer\"\nhistory = 4\n",
+      "test.toml");
+  ASSERT_TRUE(config) << config.error().message;
+  ASSERT_EQ(config->iceoryx->maps.size(), 1U);
+  const auto& map = config->iceoryx->maps.front();
+  EXPECT_EQ(map.topic, "radar/front");
+  EXPECT_TRUE(map.block_producer);
+  EXPECT_EQ(map.history, 4U);
+  EXPECT_EQ(map.queue_capacity, 256U);
+}
+
 TEST(Config, key_of_a_later_version_is_refused_as_such) {
   expect_complaint("[gateway]\nname=\"a\"\n[workflow]\n",
                    "f.toml:3: ", "not supported by this version");

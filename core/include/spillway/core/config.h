@@ -12,6 +12,7 @@
 
 #include "spillway/core/engine_config.h"
 #include "spillway/core/format.h"
+#include "spillway/core/ingest_config.h"
 #include "spillway/core/result.h"
 #include "spillway/core/source_config.h"
 #include "spillway/core/stream.h"
@@ -126,6 +127,7 @@ struct Config {
   std::vector<StreamConfig> streams;  // if none is given: one named "default" for "#"
   std::vector<UplinkConfig> uplinks;
   std::optional<ConsumerConfig> consumer;
+  std::optional<IceoryxConfig> iceoryx;
 };
 
 /// kNotFound, kPermission, or kInvalidArgument with "FILE:LINE: ..." for the first thing that is
