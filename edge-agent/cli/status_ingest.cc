@@ -70,6 +70,7 @@ void print_iceoryx(std::ostream& out, const json::value& status) {
   out << "iceoryx  " << text(*bridge, "state") << ", pid " << text(*bridge, "pid")
       << ", RouDi started " << number(*bridge, "roudi_lives") << " times since";
   if (!is_true(*bridge, "roudi")) out << ", RouDi is NOT THERE";
+  if (!is_true(*bridge, "roudi_answers")) out << ", RouDi HANGS: restart it and its publishers";
   if (const auto error = text(*bridge, "error"); error != "-" && !error.empty()) {
     out << " (" << error << ")";
   }
@@ -77,11 +78,22 @@ void print_iceoryx(std::ostream& out, const json::value& status) {
   for (const auto& map : list(*bridge, "maps")) print_map(out, map);
 }
 
+void print_api(std::ostream& out, const json::value& status) {
+  const auto* api = member(status, "api");
+  if (api == nullptr) return;
+  out << "api      " << text(*api, "state") << ", pid " << text(*api, "pid") << ": "
+      << number(*api, "requests") << " requests, " << number(*api, "accepted")
+      << " records accepted, " << number(*api, "invalid") << " invalid, " << number(*api, "full")
+      << " requests refused by a full lane, " << number(*api, "denied") << " without a right\n";
+}
+
 void add_iceoryx(Exposition& out, const json::value& status) {
   const auto* bridge = member(status, "iceoryx");
   if (bridge == nullptr) return;
   out.add({"spillway_iceoryx_reading", MetricType::kGauge, "1 while it reads from iceoryx."}, {},
           std::uint64_t{text(*bridge, "state") == "reading" ? 1U : 0U});
+  out.add({"spillway_iceoryx_roudi_answers", MetricType::kGauge, "0 while RouDi hangs."}, {},
+          std::uint64_t{is_true(*bridge, "roudi_answers") ? 1U : 0U});
   out.add({"spillway_iceoryx_roudi_lives_total", kCounter, "Starts of RouDi that it has seen."}, {},
           number(*bridge, "roudi_lives"));
   for (const auto& map : list(*bridge, "maps")) {

@@ -16,7 +16,7 @@ import sys
 import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from harness import Daemon, wait_until  # noqa: E402
+from harness import WATCHDOG_S, Daemon, wait_until  # noqa: E402
 
 INSIDE = "SPILLWAY_ICEORYX_TEST"
 SKIPPED = 77
@@ -101,6 +101,7 @@ class IceoryxWorld:
     """`instance`: of the service, in each [[iceoryx.map]] a name of this world's own: RouDi forgets the dead slowly."""
 
     worlds = 0
+    publishers_made = 0
 
     def __init__(self, binaries, maps, roudi):
         IceoryxWorld.worlds += 1
@@ -150,17 +151,18 @@ class IceoryxWorld:
         return int(children.split()[0])
 
     def publisher(self, *arguments, name=None):
-        daemon = Daemon(name or f"publisher-{len(self.publishers)}", [self.binaries / "iceoryx-publisher", "--instance", self.instance, *arguments], self.root)
+        IceoryxWorld.publishers_made += 1
+        daemon = Daemon(name or f"publisher-{IceoryxWorld.publishers_made}", [self.binaries / "iceoryx-publisher", "--instance", self.instance, *arguments], self.root)
         self.publishers.append(daemon)
         return daemon.start()
 
-    def published(self, publisher):
+    def published(self, publisher, timeout_s=WATCHDOG_S):
         """Waits until it has said how many."""
         def said():
             lines = publisher.log_path.read_text().splitlines()
             counts = [line for line in lines if line.startswith("published ")]
             return counts and int(counts[-1].split()[1])
-        return wait_until(said, f"{publisher.name} to be done: {publisher.log_tail()}")
+        return wait_until(said, f"{publisher.name} to be done: {publisher.log_tail()}", timeout_s)
 
     def command(self, *arguments):
         return subprocess.run([self.binaries / "spillway", *map(str, arguments)], capture_output=True, text=True, timeout=60, check=False)
@@ -181,8 +183,15 @@ class IceoryxWorld:
             return struct.unpack_from("<Q", (self.spill / "all" / "control").read_bytes(), 40)[0]
         return 0
 
+    def wait(self, condition, what):
+        try:
+            return wait_until(condition, what, 30)
+        except TimeoutError as error:
+            logs = "\n".join(daemon.log_tail() for daemon in (self.roudi, self.bridge, self.agent))
+            raise TimeoutError(f"{error}; {self.next_offset()} records, status {self.status()}\n{logs}") from None
+
     def wait_records(self, count):
-        wait_until(lambda: self.next_offset() >= count, f"{count} records; it has {self.next_offset()}, status {self.status()}", 30)
+        self.wait(lambda: self.next_offset() >= count, f"{count} records")
         return self.records()
 
     def wait_incarnation(self, incarnation, count, start):
@@ -196,7 +205,7 @@ class IceoryxWorld:
             records = self.records(start)
             return records if sum(number_of(payload)[0] == incarnation for _, payload in records) >= count else None
 
-        return wait_until(there, f"{count} samples of {incarnation}; status {self.status()}", 30)
+        return self.wait(there, f"{count} samples of {incarnation}")
 
     def close(self):
         for daemon in [*self.publishers, self.bridge, self.agent]:

@@ -17,6 +17,8 @@ namespace {
 
 constexpr long kTickNs = 100'000'000;
 constexpr std::uint64_t kStatusEveryNs = 1'000'000'000;
+/// A RouDi that reads nothing for so long hangs. Nobody but who restarts it can help.
+constexpr std::uint64_t kHangsAfterNs = 3'000'000'000;
 
 int next_signal() {
   sigset_t set;
@@ -104,10 +106,11 @@ core::Result<void> Bridge::run() {
     const auto roudi = look_for_roudi(kRoudiSocket);
     SPILLWAY_TRY(queue_there, lock_queue());
     const std::uint64_t now_ns = env_.boottime_ns();
-    act(keeper_.step(now_ns, queue_there ? roudi : std::nullopt,
+    watch_answers(!roudi.life || roudi.answers, now_ns);
+    act(keeper_.step(now_ns, queue_there ? roudi.life : std::nullopt,
                      page_->signs.load(std::memory_order_relaxed)));
     notifier_.alive(now_ns);
-    say_state(roudi.has_value());
+    say_state(roudi.life.has_value());
     show_status(false);
   }
   show_status(true);
@@ -167,6 +170,20 @@ core::Result<void> Bridge::reap() {
     spdlog::warn("{}; starts again in {} ms", facts_.error, keeper_.rest_ns() / 1'000'000);
   }
   return {};
+}
+
+void Bridge::watch_answers(bool answers, std::uint64_t now_ns) {
+  if (answers || answered_ns_ == 0) answered_ns_ = now_ns;
+  const bool hangs = now_ns - answered_ns_ >= kHangsAfterNs;
+  if (hangs == !facts_.roudi_answers) return;
+  facts_.roudi_answers = !hangs;
+  status_due_ns_ = 0;
+  if (!hangs) return spdlog::info("RouDi answers again");
+  spdlog::error(
+      "RouDi hangs: it has read nothing for {} s. A publisher that was killed in the wrong instant "
+      "may "
+      "have left a lock; samples may not arrive until RouDi and its publishers are restarted",
+      kHangsAfterNs / 1'000'000'000);
 }
 
 /// One line for each change.

@@ -25,6 +25,7 @@ struct BridgeFacts {
   std::uint64_t lives = 0;
   std::uint64_t starts = 0;
   bool roudi_there = false;
+  bool roudi_answers = true;
 };
 
 [[nodiscard]] std::string render_status(const core::IceoryxConfig& config, const BridgePage& page,
@@ -47,6 +48,7 @@ class Bridge {
   [[nodiscard]] core::Result<void> reap();
   [[nodiscard]] core::Result<bool> lock_queue();
   void say_state(bool roudi_there);
+  void watch_answers(bool answers, std::uint64_t now_ns);
   void show_status(bool now);
 
   core::env::Env& env_;
@@ -60,6 +62,7 @@ class Bridge {
   std::string shown_;
   std::string status_error_;
   std::uint64_t status_due_ns_ = 0;
+  std::uint64_t answered_ns_ = 0;  // the last time that RouDi had room for a message
 };
 
 }  // namespace spillway::agent::iceoryx

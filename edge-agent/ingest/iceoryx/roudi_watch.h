@@ -15,7 +15,14 @@ namespace spillway::agent::iceoryx {
 /// Where iceoryx 2.0 on Linux has it.
 inline constexpr const char* kRoudiSocket = "/tmp/roudi";
 
-/// Nothing if nobody listens. Two system calls and a socket.
-[[nodiscard]] std::optional<RoudiLife> look_for_roudi(const std::string& socket_path);
+struct RoudiLook {
+  std::optional<RoudiLife> life;  // nothing if nobody listens
+  /// Its queue has room. If it stays full, RouDi hangs: a publisher that is killed while it holds a
+  /// lock of iceoryx's leaves it locked, and RouDi runs into it when it clears up.
+  bool answers = true;
+};
+
+/// A few system calls and a socket.
+[[nodiscard]] RoudiLook look_for_roudi(const std::string& socket_path);
 
 }  // namespace spillway::agent::iceoryx

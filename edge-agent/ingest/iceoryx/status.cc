@@ -44,6 +44,7 @@ std::string render_status(const core::IceoryxConfig& config, const BridgePage& p
                                       {"state", facts.state},
                                       {"error", facts.error},
                                       {"roudi", facts.roudi_there},
+                                      {"roudi_answers", facts.roudi_answers},
                                       {"roudi_lives", facts.lives},
                                       {"reader_starts", facts.starts},
                                       {"maps", std::move(maps)}});

@@ -3,6 +3,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstring>
 #include <filesystem>
 
@@ -41,19 +42,41 @@ int listen_on(const std::string& path) {
 TEST(RoudiWatch, sees_whether_somebody_listens_and_each_new_start) {
   const Folder folder;
   const std::string path = folder / "roudi";
-  EXPECT_FALSE(look_for_roudi(path)) << "no file";
+  EXPECT_FALSE(look_for_roudi(path).life) << "no file";
   const int first = listen_on(path);
-  const auto life = look_for_roudi(path);
+  const auto life = look_for_roudi(path).life;
   ASSERT_TRUE(life);
-  EXPECT_EQ(look_for_roudi(path), life) << "the same as long as it lives";
+  EXPECT_EQ(look_for_roudi(path).life, life) << "the same as long as it lives";
   ::close(first);
-  EXPECT_FALSE(look_for_roudi(path)) << "a file that a dead one left";
+  EXPECT_FALSE(look_for_roudi(path).life) << "a file that a dead one left";
   ::unlink(path.c_str());
   const int second = listen_on(path);
-  const auto next = look_for_roudi(path);
+  const auto next = look_for_roudi(path).life;
   ASSERT_TRUE(next);
   EXPECT_FALSE(*next == *life);
   ::close(second);
+}
+
+TEST(RoudiWatch, sees_one_that_reads_nothing_more) {
+  const Folder folder;
+  const std::string path = folder / "roudi";
+  const int roudi = listen_on(path);
+  EXPECT_TRUE(look_for_roudi(path).answers);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::strncpy(address.sun_path, path.c_str(), sizeof(address.sun_path) - 1);
+  const int application = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  while (::sendto(application, "alive", 5, 0, reinterpret_cast<sockaddr*>(&address),
+                  sizeof(address)) == 5) {
+  }
+  EXPECT_TRUE(look_for_roudi(path).life);
+  EXPECT_FALSE(look_for_roudi(path).answers);
+  std::array<char, 8> message{};
+  while (::recv(roudi, message.data(), message.size(), MSG_DONTWAIT) > 0) {
+  }
+  EXPECT_TRUE(look_for_roudi(path).answers);
+  ::close(application);
+  ::close(roudi);
 }
 
 core::IceoryxMapConfig map_of(const std::string& service) {
