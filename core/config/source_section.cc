@@ -15,8 +15,12 @@ struct EngineKey {
   std::string_view key;
   std::string_view scheme;  // and the same with an s
 };
-constexpr std::array<EngineKey, 3> kEngineKeys{
-    {{"queue", "amqp"}, {"prefetch", "amqp"}, {"heartbeat", "amqp"}}};
+constexpr std::array<EngineKey, 6> kEngineKeys{{{"queue", "amqp"},
+                                                {"prefetch", "amqp"},
+                                                {"heartbeat", "amqp"},
+                                                {"stream", "nats"},
+                                                {"durable", "nats"},
+                                                {"ack_wait", "nats"}}};
 
 constexpr std::size_t kSourcesMax = 16;
 /// AMQP's short strings: one byte says how long they are.
@@ -24,6 +28,7 @@ constexpr std::size_t kNameBytesMax = 255;
 constexpr std::uint64_t kPrefetchMax = 65'535;
 constexpr std::uint64_t kSecondNs = 1'000'000'000;
 constexpr std::uint64_t kHeartbeatNsMax = 3600 * kSecondNs;
+constexpr std::uint64_t kAckWaitNsMax = 3600 * kSecondNs;
 
 Result<void> check_keys(const TableReader& reader) {
   std::array<std::string_view, kCommonKeys.size() + kEngineKeys.size()> keys{};
@@ -61,6 +66,21 @@ Result<void> read_rabbitmq_keys(const TableReader& reader, SourceConfig& source)
   return {};
 }
 
+Result<void> read_nats_keys(const TableReader& reader, SourceConfig& source) {
+  SPILLWAY_CHECKED(reader.read("stream", source.stream));
+  SPILLWAY_CHECKED(reader.read("durable", source.durable));
+  SPILLWAY_CHECKED(reader.read_duration("ack_wait", source.ack_wait_ns));
+  for (const auto& [key, name] :
+       {std::pair<std::string_view, const std::string&>{"stream", source.stream},
+        {"durable", source.durable}}) {
+    if (!name.empty() && name.find_first_of(" \t.*>/\\") == std::string::npos) continue;
+    return reader.complain(
+        key, std::string(key) + " is a JetStream name: no blanks, dots, slashes or wildcards");
+  }
+  if (source.ack_wait_ns >= kSecondNs && source.ack_wait_ns <= kAckWaitNsMax) return {};
+  return reader.complain("ack_wait", "ack_wait must be from \"1s\" to \"1h\"");
+}
+
 Result<SourceConfig> read_source(const toml::table& table, const std::string& path) {
   SourceConfig source;
   const TableReader reader(table, "[[consumer.source]]", path);
@@ -75,12 +95,15 @@ Result<SourceConfig> read_source(const toml::table& table, const std::string& pa
   source.url = std::move(*parsed);
   SPILLWAY_CHECKED(check_engine(reader, source));
   SPILLWAY_CHECKED(reader.read("password_file", source.password_file));
-  if (!source.password_file.empty() && source.url.user.empty()) {
+  // NATS knows tokens, which belong to no user.
+  const bool needs_user = source.url.scheme != "nats" && source.url.user.empty();
+  if (!source.password_file.empty() && needs_user) {
     return reader.complain("password_file",
                            "password_file is of no use without a user: write it into the address, "
                            "as in amqp://user@host");
   }
   SPILLWAY_CHECKED(read_rabbitmq_keys(reader, source));
+  SPILLWAY_CHECKED(read_nats_keys(reader, source));
   // Kafka and NATS say in no scheme whether they speak TLS: the table does.
   const bool by_table = source.url.scheme == "kafka" || source.url.scheme == "nats";
   SPILLWAY_CHECKED(

@@ -67,7 +67,7 @@ core::Result<void> put(BrokerIntake& intake, const Headers& headers, const std::
   return intake.accept(*envelope, bytes_of(payload));
 }
 
-void apply(MemoryInbox& inbox, const std::vector<InboxBatch>& batches) {
+void store_all(MemoryInbox& inbox, const std::vector<InboxBatch>& batches) {
   std::vector<core::Result<void>> outcomes;
   inbox.commit(batches, outcomes);
   for (const auto& outcome : outcomes) EXPECT_TRUE(outcome);
@@ -92,7 +92,7 @@ TEST(BrokerIntake, RecordsOfManyGatewaysBecomeOneBatchEachInTheirRuns) {
   }
   EXPECT_TRUE(intake.is_empty());
   MemoryInbox inbox;
-  apply(inbox, batches);
+  store_all(inbox, batches);
   const auto& contents = inbox.of(uuid_number(2), uuid_number(2), "one");
   EXPECT_EQ(contents.next_offset, 100U);
   EXPECT_EQ(contents.rows.at(42).payload, "42");
@@ -205,7 +205,7 @@ TEST(BrokerIntake, BlocksOfTheNativeWireAreCheckedAndStoredLoose) {
   BrokerIntake intake({});
   ASSERT_TRUE(put(intake, Headers(envelope), payload));
   MemoryInbox inbox;
-  apply(inbox, intake.take(5));
+  store_all(inbox, intake.take(5));
   EXPECT_EQ(inbox.of(uuid_number(1), uuid_number(2), "one").rows.size(), 30U);
   // One bit, another salt, another range, or less: the whole message is refused.
   std::mt19937_64 random(7);

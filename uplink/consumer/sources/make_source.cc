@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <array>
 
+#ifdef SPILLWAY_SOURCE_NATS
+#include "uplink/consumer/sources/nats_source.h"
+#endif
 #ifdef SPILLWAY_SOURCE_RABBITMQ
 #include "uplink/consumer/sources/rabbitmq_source.h"
 #endif
@@ -29,13 +32,19 @@ constexpr Make kMakeRabbitmq = make_rabbitmq_source;
 constexpr Make kMakeRabbitmq = nullptr;
 #endif
 
+#ifdef SPILLWAY_SOURCE_NATS
+constexpr Make kMakeNats = make_nats_source;
+#else
+constexpr Make kMakeNats = nullptr;
+#endif
+
 constexpr std::array<Kind, 6> kKinds{{
     {"amqp", "SPILLWAY_SOURCE_RABBITMQ", kMakeRabbitmq},
     {"amqps", "SPILLWAY_SOURCE_RABBITMQ", kMakeRabbitmq},
     {"kafka", "SPILLWAY_SOURCE_KAFKA"},
     {"mqtt", "SPILLWAY_SOURCE_MQTT"},
     {"mqtts", "SPILLWAY_SOURCE_MQTT"},
-    {"nats", "SPILLWAY_SOURCE_NATS"},
+    {"nats", "SPILLWAY_SOURCE_NATS", kMakeNats},
 }};
 
 }  // namespace

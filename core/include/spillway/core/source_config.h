@@ -20,6 +20,11 @@ struct SourceConfig {
   /// Sent to this consumer and not yet acknowledged, at most.
   std::uint64_t prefetch = 4096;
   std::uint64_t heartbeat_ns = 30'000'000'000;
+  // NATS.
+  std::string stream = "SPILLWAY";
+  std::string durable = "spillway";
+  /// What was brought and not acknowledged for so long comes again, to whichever consumer.
+  std::uint64_t ack_wait_ns = 60'000'000'000;
 };
 
 }  // namespace spillway::core
