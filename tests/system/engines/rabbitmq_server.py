@@ -4,6 +4,7 @@ Nothing of it outlives the test, and no other RabbitMQ of the machine is touched
 the Erlang port mapper are its own. Ready about 10 s after start() on an idle machine.
 """
 
+import atexit
 import contextlib
 import os
 import pathlib
@@ -35,6 +36,7 @@ class RabbitmqServer:
         self._epmd = None
         self._environment = self._make_environment()
         self._write_configuration(tls, settings)
+        atexit.register(self.close)  # also of a suite that is interrupted
 
     def _make_environment(self):
         at = lambda name: str(self.folder / name)  # noqa: E731
