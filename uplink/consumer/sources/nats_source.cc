@@ -45,6 +45,7 @@ class NatsSource final : public BrokerSource {
     NatsPointer<natsMsg> message;  // null: refused
   };
 
+  [[nodiscard]] Result<void> make_durable();
   [[nodiscard]] Result<void> subscribe();
   [[nodiscard]] Result<void> fill(std::uint64_t wait_ns, std::size_t messages_max);
   [[nodiscard]] bool hand_over(const OnMessage& on_message);
@@ -63,32 +64,45 @@ Result<void> NatsSource::connect(std::uint64_t timeout_ns, const ReadMarks& /*re
   disconnect();
   SPILLWAY_TRY(session, uplink::connect_nats(address_, timeout_ns));
   session_ = std::move(session);
-  auto subscribed = subscribe();
+  auto subscribed = make_durable();
+  if (subscribed) subscribed = subscribe();
   if (!subscribed) disconnect();
   return subscribed;
 }
 
-/// The durable is made at the first time, and found afterwards.
-Result<void> NatsSource::subscribe() {
-  jsSubOptions wishes;
-  jsSubOptions_Init(&wishes);
-  wishes.Stream = config_.stream.c_str();
-  wishes.ManualAck = true;
-  wishes.Config.AckPolicy = js_AckExplicit;
-  wishes.Config.AckWait = static_cast<std::int64_t>(config_.ack_wait_ns);
-  wishes.Config.MaxAckPending = kUnacknowledgedMax;
-  natsSubscription* raw = nullptr;
+/// Made at the first time; one that is there stays as it is.
+Result<void> NatsSource::make_durable() {
+  jsConsumerConfig wanted;
+  jsConsumerConfig_Init(&wanted);
+  wanted.Durable = config_.durable.c_str();
+  wanted.AckPolicy = js_AckExplicit;
+  wanted.AckWait = static_cast<std::int64_t>(config_.ack_wait_ns);
+  wanted.MaxAckPending = kUnacknowledgedMax;
   jsErrCode code{};
-  const natsStatus status = js_PullSubscribe(&raw, session_.context.get(), "",
-                                             config_.durable.c_str(), nullptr, &wishes, &code);
-  subscription_.reset(raw);
-  if (status == NATS_OK) return {};
+  const natsStatus status = js_AddConsumer(nullptr, session_.context.get(), config_.stream.c_str(),
+                                           &wanted, nullptr, &code);
+  if (status == NATS_OK || code == JSConsumerNameExistErr) return {};
   natsStatus detail = NATS_OK;
   auto error = uplink::nats_error(name_, status, code, nats_GetLastError(&detail));
   if (error.code == ErrorCode::kNotFound) {
     error.message += "; `spillway sink setup` at a gateway makes the stream";
   }
   return tl::unexpected(std::move(error));
+}
+
+Result<void> NatsSource::subscribe() {
+  jsSubOptions wishes;
+  jsSubOptions_Init(&wishes);
+  wishes.Stream = config_.stream.c_str();
+  wishes.Consumer = config_.durable.c_str();
+  natsSubscription* raw = nullptr;
+  jsErrCode code{};
+  const natsStatus status = js_PullSubscribe(&raw, session_.context.get(), nullptr,
+                                             config_.durable.c_str(), nullptr, &wishes, &code);
+  subscription_.reset(raw);
+  if (status == NATS_OK) return {};
+  natsStatus detail = NATS_OK;
+  return tl::unexpected(uplink::nats_error(name_, status, code, nats_GetLastError(&detail)));
 }
 
 Result<void> NatsSource::fill(std::uint64_t wait_ns, std::size_t messages_max) {
