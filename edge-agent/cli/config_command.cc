@@ -201,6 +201,9 @@ json::object describe(const core::Config& config) {
     }
     out["iceoryx"] = std::move(maps);
   }
+  if (config.api) {
+    out["api"] = {{"socket", config.api->socket}, {"listen", config.api->listen}};
+  }
   return out;
 }
 
@@ -247,6 +250,14 @@ void print_text(const core::Config& config) {
     for (const auto& map : config.iceoryx->maps) {
       std::cout << "iceoryx   " << name_of(map) << " -> " << map.topic << '\n';
     }
+  }
+  if (config.api) {
+    std::cout << "api      ";
+    for (const auto& door : {config.api->socket, config.api->listen}) {
+      if (!door.empty()) std::cout << ' ' << door;
+    }
+    std::cout << (config.api->token_file.empty() ? "; whoever reaches it may put records\n"
+                                                 : "; for the tokens of its file\n");
   }
   for (const auto& warning : warnings_for(config)) std::cout << "warning   " << warning << '\n';
 }

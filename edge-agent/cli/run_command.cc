@@ -31,6 +31,7 @@ int run_all(const std::string& config_path) {
     children.push_back(child("spillway-uplink", config->gateway.spill_dir + "/gateway"));
   }
   if (config->iceoryx) children.push_back(child("spillway-iceoryx", ""));
+  if (config->api) children.push_back(child("spillway-api", ""));
   block_signals();
   return Supervisor(std::move(children)).run();
 }

@@ -256,6 +256,7 @@ std::string status_text(const json::object& object) {
   }
   print_uplinks(out, status);
   print_iceoryx(out, status);
+  print_api(out, status);
   return out.str();
 }
 

@@ -128,6 +128,7 @@ struct Config {
   std::vector<UplinkConfig> uplinks;
   std::optional<ConsumerConfig> consumer;
   std::optional<IceoryxConfig> iceoryx;
+  std::optional<ApiConfig> api;
 };
 
 /// kNotFound, kPermission, or kInvalidArgument with "FILE:LINE: ..." for the first thing that is
