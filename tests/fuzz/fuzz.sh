@@ -8,7 +8,7 @@ set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 root="$(cd "$here/../.." && pwd)"
 seconds="${1:?usage: fuzz.sh SECONDS [TARGET] [BUILD]}"
-all=(lane uplink consumer websocket)
+all=(lane uplink consumer websocket api_json api_schema api_http)
 targets=("${all[@]}")
 if [[ -n "${2:-}" ]]; then
   [[ " ${all[*]} " == *" $2 "* ]] || { echo "fuzz: no '$2': there are ${all[*]}" >&2; exit 2; }
@@ -16,7 +16,7 @@ if [[ -n "${2:-}" ]]; then
 fi
 build="${3:-$root/build/fuzz}"
 # The longest input; what is longer says the same again.
-declare -A longest=([lane]=1024 [uplink]=1024 [consumer]=2048 [websocket]=1024)
+declare -A longest=([lane]=1024 [uplink]=1024 [consumer]=2048 [websocket]=1024 [api_json]=2048 [api_schema]=2048 [api_http]=4096)
 
 cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_C_COMPILER=clang-14 -DCMAKE_CXX_COMPILER=clang++-14 > /dev/null
 cmake --build "$build" --target "${targets[@]/%/_fuzzer}" -j "${SPILLWAY_JOBS:-$(nproc)}"
