@@ -43,12 +43,13 @@ std::size_t skip_space(std::string_view text, std::size_t at) {
 
 /// Behind the string that begins at `at`, or the text's end if it does not end.
 std::size_t string_end(std::string_view text, std::size_t at) {
-  for (++at; at < text.size(); ++at) {
+  ++at;
+  while (at < text.size()) {
     // Most of a string is neither: the library looks for both faster than a loop does.
     at = text.find_first_of("\"\\", at);
     if (at == std::string_view::npos) return text.size();
     if (text[at] == '"') return at + 1;
-    ++at;
+    at += 2;
   }
   return text.size();
 }

@@ -119,7 +119,8 @@ void LaneWorker::await_levels() {
   const bool power = std::any_of(waiting_.begin(), waiting_.end(), [](const Waiting& one) {
     return one.job.level == Level::kPowerSafe;
   });
-  const auto slice_end = std::chrono::steady_clock::now() + kSlice;
+  const auto slice = vain_slices_ < kVainSlicesMax ? kSlice : kLongSlice;
+  const auto slice_end = std::chrono::steady_clock::now() + slice;
   const Status status =
       producer_.flush_until(slice_end, power ? Level::kPowerSafe : Level::kProcessSafe);
   if (status == Status::kTooLarge) {
@@ -143,6 +144,7 @@ void LaneWorker::answer_reached() {
       left.push_back(std::move(one));
     }
   }
+  vain_slices_ = left.size() == waiting_.size() ? vain_slices_ + 1 : 0;
   waiting_ = std::move(left);
 }
 

@@ -7,7 +7,8 @@
 // Invariants:
 //  1. A batch goes in whole or not at all, so that who is told "full" may send all of it again.
 //  2. One flush answers all batches that stand before it in the lane.
-//  3. While a level is waited for, new batches are put all the same, at most kSlice later.
+//  3. While a level is waited for, new batches are put all the same, at most kSlice later, or
+//     kLongSlice where the agent has been away for a while.
 #pragma once
 
 #include <chrono>
@@ -34,6 +35,8 @@ using Post = std::function<void(std::function<void()>)>;
 class LaneWorker {
  public:
   static constexpr std::chrono::milliseconds kSlice{2};
+  static constexpr std::chrono::milliseconds kLongSlice{50};
+  static constexpr std::uint32_t kVainSlicesMax = 500;
   /// Batches that wait to be put; more are refused as full.
   static constexpr std::size_t kQueueMax = 1024;
 
@@ -78,6 +81,7 @@ class LaneWorker {
   Producer producer_;
   std::uint64_t schema_ = 0;  // of the open lane
   std::deque<Waiting> waiting_;
+  std::uint32_t vain_slices_ = 0;  // one after the other, in which nothing was reached
   std::thread thread_;
 };
 
