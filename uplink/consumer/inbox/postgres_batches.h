@@ -68,6 +68,7 @@ class PostgresBatches {
                                                          const InboxRecord& record,
                                                          LaneShare& share) const;
   void count_fresh(Applied& applied);
+  [[nodiscard]] core::Result<void> insert_gaps();
   [[nodiscard]] core::Result<void> walk_islands();
   [[nodiscard]] core::Result<void> send_rest();
   [[nodiscard]] core::Result<void> send_dead(const Applied& applied);

@@ -27,8 +27,18 @@ tl::unexpected<core::Error> refused(const std::string& what) {
   return fail(ErrorCode::kProtocol, what);
 }
 
+/// An engine's messages come from anybody, and a database's TEXT takes nothing else.
+bool is_utf8(std::string_view text) {
+  while (!text.empty()) {
+    const std::size_t size = core::utf8_sequence(text);
+    if (size == 0) return false;
+    text.remove_prefix(size);
+  }
+  return true;
+}
+
 bool is_name(std::string_view name, std::size_t bytes_max) {
-  return name.size() <= bytes_max && uplink::printable(name) == name;
+  return name.size() <= bytes_max && uplink::printable(name) == name && is_utf8(name);
 }
 
 bool has_lane(const Envelope& envelope) {
