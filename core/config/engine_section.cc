@@ -17,19 +17,22 @@ struct EngineTable {
   ReadTable read;
 };
 
-constexpr std::array<EngineTable, 4> kTables{{{"rabbitmq", "amqp", read_rabbitmq},
+constexpr std::array<EngineTable, 5> kTables{{{"rabbitmq", "amqp", read_rabbitmq},
+                                              {"kafka", "kafka", read_kafka},
                                               {"nats", "nats", read_nats},
                                               {"mqtt", "mqtt", read_mqtt},
                                               {"http", "http", read_http}}};
 
-constexpr std::array<std::string_view, 7> kEngineKeys{
-    "payload", "window_messages", "password_file", "rabbitmq", "nats", "mqtt", "http"};
+constexpr std::array<std::string_view, 8> kEngineKeys{
+    "payload", "window_messages", "password_file", "rabbitmq", "kafka", "nats", "mqtt", "http"};
 /// What is measured at the native link's own socket, or is that link's own way.
 constexpr std::array<std::string_view, 9> kNativeKeys{
     "link",      "compress",      "gather",         "proxy",           "proxy_credentials_file",
     "interface", "ping_interval", "budget_per_day", "budget_per_month"};
 
 constexpr std::uint64_t kWindowMessagesMax = 1'000'000;
+/// Outcomes come with the commits: so much lets transactions grow while a backlog drains.
+constexpr std::uint64_t kKafkaWindowBytes = 16ULL << 20;
 
 Result<void> read_payload(const TableReader& reader, EngineConfig& engine) {
   std::string payload = "raw";
@@ -108,6 +111,9 @@ Result<void> read_engine(const TableReader& reader, const std::string& path, Upl
   }
   SPILLWAY_CHECKED(read_payload(reader, uplink.engine));
   SPILLWAY_CHECKED(read_tables(reader, path, uplink.engine));
+  if (scheme == "kafka://" && !reader.has("window_bytes")) {
+    uplink.window_bytes = kKafkaWindowBytes;
+  }
   // Kafka and NATS say in no scheme whether they speak TLS: the table does.
   const bool by_table = uplink.engine.url.scheme == "kafka" || uplink.engine.url.scheme == "nats";
   return read_tls(reader, "[uplink.tls]", by_table || uplink.engine.url.secure(), path, uplink.tls);

@@ -23,6 +23,8 @@ namespace spillway::core {
 [[nodiscard]] Result<void> read_rabbitmq(const TableReader& reader, const std::string& path,
                                          EngineConfig& engine);
 
+[[nodiscard]] Result<void> read_kafka(const TableReader& reader, const std::string& path,
+                                      EngineConfig& engine);
 [[nodiscard]] Result<void> read_nats(const TableReader& reader, const std::string& path,
                                      EngineConfig& engine);
 [[nodiscard]] Result<void> read_mqtt(const TableReader& reader, const std::string& path,
@@ -30,6 +32,11 @@ namespace spillway::core {
 [[nodiscard]] Result<void> read_http(const TableReader& reader, const std::string& path,
                                      EngineConfig& engine);
 
+/// One of some words.
+[[nodiscard]] Result<void> read_word(const TableReader& reader, std::string_view key,
+                                     std::span<const std::string_view> words, std::string& out);
+/// How a Kafka cluster authenticates its users.
+[[nodiscard]] Result<void> read_sasl(const TableReader& reader, std::string& out);
 /// What stands in braces must be something that can be filled in: {gateway}, {stream}, {topic}.
 [[nodiscard]] Result<void> check_template(const TableReader& reader, std::string_view key,
                                           const std::string& text);

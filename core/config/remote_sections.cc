@@ -176,6 +176,7 @@ Result<void> read_uplink(const toml::table& table, Config& config) {
   const auto engines = engine_keys();
   keys.insert(keys.end(), engines.begin(), engines.end());
   SPILLWAY_CHECKED(reader.check_keys({keys, {}}));
+  uplink.engine.gateway_name = config.gateway.name;
   SPILLWAY_CHECKED(reader.read("name", uplink.name));
   SPILLWAY_CHECKED(reader.read("streams", uplink.streams));
   SPILLWAY_CHECKED(reader.read("relay", uplink.relay));

@@ -76,6 +76,52 @@ TEST(EngineConfig, TheKeysOfARabbitMqAreRead) {
   EXPECT_EQ(uplink.links[0].windows.size(), 1U);
 }
 
+TEST(EngineConfig, TheKeysOfAKafkaAreRead) {
+  const auto uplink = good(
+      "url=\"kafka://user@a,b:9093\"\npassword_file=\"/p\"\n[uplink.tls]\nca=\"/ca\"\n"
+      "[uplink.kafka]\ntopic=\"site.{gateway}.{topic}\"\ncompression=\"zstd\"\ntransactions=false\n"
+      "commit_interval=\"20ms\"\nmessage_bytes_max=\"64KiB\"\nsasl=\"scram-sha-512\"\n"
+      "partitions=12\nreplication=3\nretention=\"7d\"\n");
+  const KafkaConfig& kafka = uplink.engine.kafka;
+  EXPECT_EQ(uplink.engine.url.hosts_text(), "a:9092,b:9093");
+  EXPECT_EQ(kafka.topic, "site.{gateway}.{topic}");
+  EXPECT_EQ(kafka.compression, "zstd");
+  EXPECT_FALSE(kafka.transactions);
+  EXPECT_TRUE(kafka.tls);
+  EXPECT_EQ(kafka.commit_interval_ns, 20'000'000U);
+  EXPECT_EQ(kafka.message_bytes_max, 65'536U);
+  EXPECT_EQ(kafka.sasl, "scram-sha-512");
+  EXPECT_EQ(kafka.partitions, 12U);
+  EXPECT_EQ(kafka.replication, 3U);
+  EXPECT_EQ(kafka.retention_ns, 7 * 86'400'000'000'000U);
+}
+
+TEST(EngineConfig, AKafkasWindowIsLargerForItsOutcomesComeWithTheCommits) {
+  const auto uplink = good("url=\"kafka://h\"\n");
+  EXPECT_TRUE(uplink.engine.kafka.transactions);
+  EXPECT_FALSE(uplink.engine.kafka.tls);
+  EXPECT_EQ(uplink.engine.window_messages, 16'384U);
+  EXPECT_EQ(uplink.window_bytes, 16U << 20U);
+  EXPECT_EQ(good("url=\"kafka://h\"\nwindow_messages=5\n").engine.window_messages, 5U);
+  EXPECT_TRUE(good("url=\"kafka://h\"\n[uplink.tls]\n").engine.kafka.tls);
+}
+
+TEST(EngineConfig, WhatNoKafkaCouldDoIsRefused) {
+  const std::string kafka = "url=\"kafka://h\"\n[uplink.kafka]\n";
+  expect_complaint(kafka + "topic=\"a b\"", "topic must be");
+  expect_complaint(kafka + "topic=\"\"", "topic must be");
+  expect_complaint(kafka + "topic=\"{topics}\"", "topic must be");
+  expect_complaint(kafka + "compression=\"brotli\"", "\"zstd\"");
+  expect_complaint(kafka + "sasl=\"oauth\"", "\"plain\"");
+  expect_complaint(kafka + "commit_interval=\"1us\"", "commit_interval");
+  expect_complaint(kafka + "commit_interval=\"11s\"", "\"10s\"");
+  expect_complaint(kafka + "message_bytes_max=5", "1KiB");
+  expect_complaint(kafka + "partitions=0", "partitions");
+  expect_complaint(kafka + "replication=101", "replication");
+  expect_complaint(kafka + "tpoic=\"a\"", "topic");
+  expect_complaint("url=\"amqp://h\"\n[uplink.kafka]\ntopic=\"a\"", "goes with kafka://");
+}
+
 TEST(EngineConfig, WithoutKeysItHasItsDefaults) {
   const auto uplink = good("url=\"amqp://h\"\n");
   EXPECT_EQ(uplink.engine.payload, EnginePayload::kRaw);

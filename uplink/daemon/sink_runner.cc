@@ -153,6 +153,7 @@ void SinkRunner::try_to_connect() {
   }
   if (link_.hindrance().kind != Hindrance::Kind::kNone) return pause(kTickNs);
   if (state_ == State::kOffline) set_state(State::kConnecting, error_);
+  sink_->introduce({spill_.gateway().id, gateway_config_.name});
   const auto connected = sink_->connect(kConnectTimeoutNs);
   if (!connected) return stay_away(connected.error());
   std::vector<BlockSource*> sources;

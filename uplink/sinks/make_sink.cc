@@ -8,6 +8,9 @@
 #ifdef SPILLWAY_SINK_HTTP
 #include "uplink/sinks/http/http_sink.h"
 #endif
+#ifdef SPILLWAY_SINK_KAFKA
+#include "uplink/sinks/kafka/kafka_setup.h"
+#endif
 #ifdef SPILLWAY_SINK_MQTT
 #include "uplink/sinks/mqtt/mqtt_sink.h"
 #endif
@@ -46,6 +49,14 @@ constexpr Make kMakeRabbitmq = nullptr;
 constexpr SetUp kSetUpRabbitmq = nullptr;
 #endif
 
+#ifdef SPILLWAY_SINK_KAFKA
+constexpr Make kMakeKafka = kafka::make_kafka_sink;
+constexpr SetUp kSetUpKafka = kafka::set_up_kafka;
+#else
+constexpr Make kMakeKafka = nullptr;
+constexpr SetUp kSetUpKafka = nullptr;
+#endif
+
 #ifdef SPILLWAY_SINK_NATS
 constexpr Make kMakeNats = make_nats_sink;
 constexpr SetUp kSetUpNats = set_up_nats;
@@ -69,7 +80,7 @@ constexpr Make kMakeHttp = nullptr;
 constexpr std::array<Kind, 8> kKinds{{
     {"amqp", "SPILLWAY_SINK_RABBITMQ", kMakeRabbitmq, kSetUpRabbitmq},
     {"amqps", "SPILLWAY_SINK_RABBITMQ", kMakeRabbitmq, kSetUpRabbitmq},
-    {"kafka", "SPILLWAY_SINK_KAFKA"},
+    {"kafka", "SPILLWAY_SINK_KAFKA", kMakeKafka, kSetUpKafka},
     {"mqtt", "SPILLWAY_SINK_MQTT", kMakeMqtt},
     {"mqtts", "SPILLWAY_SINK_MQTT", kMakeMqtt},
     {"nats", "SPILLWAY_SINK_NATS", kMakeNats, kSetUpNats},

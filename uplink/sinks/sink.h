@@ -20,6 +20,7 @@
 
 #include "spillway/core/result.h"
 #include "uplink/protocol/envelope.h"
+#include "uplink/session/block_source.h"
 
 namespace spillway::uplink {
 
@@ -50,6 +51,8 @@ class Sink {
   Sink& operator=(const Sink&) = delete;
   virtual ~Sink() = default;
 
+  /// Whose records they are, before each connect(): for an engine that knows its writers.
+  virtual void introduce(const Origin& gateway) { static_cast<void>(gateway); }
   /// Connects and looks whether what the engine needs is there; at most about `timeout_ns`. Errors say
   /// what to do, and kNotFound also that `spillway sink setup` makes what is missing.
   [[nodiscard]] virtual core::Result<void> connect(std::uint64_t timeout_ns) = 0;

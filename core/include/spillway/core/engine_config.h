@@ -56,6 +56,22 @@ struct RabbitmqConfig {
   std::uint64_t heartbeat_ns = 30'000'000'000;
 };
 
+/// [uplink.kafka]
+struct KafkaConfig {
+  std::string topic = "spillway";  // {gateway}, {stream} and {topic} are filled in
+  std::string compression = "none";
+  /// Records and how far the stream has come are one transaction: no doubles over a restart.
+  bool transactions = true;
+  std::uint64_t commit_interval_ns = 100'000'000;
+  std::uint64_t message_bytes_max = 0;  // 0: what the topic's max.message.bytes says
+  bool tls = false;            // with the system's authorities where [uplink.tls] has no ca
+  std::string sasl = "plain";  // how the url's user is authenticated
+  // What `spillway sink setup` makes.
+  std::uint64_t partitions = 6;
+  std::uint64_t replication = 0;   // 0: what the cluster does by default
+  std::uint64_t retention_ns = 0;  // 0: what the cluster does by default
+};
+
 /// [uplink.nats]
 struct NatsConfig {
   /// Of a message; {gateway}, {stream} and {topic} are filled in, slashes become dots.
@@ -89,9 +105,11 @@ struct EngineConfig {
   EnginePayload payload = EnginePayload::kRaw;
   std::uint64_t window_messages = 4096;  // sent and not yet confirmed, at most
   RabbitmqConfig rabbitmq;
+  KafkaConfig kafka;
   NatsConfig nats;
   MqttConfig mqtt;
   HttpConfig http;
+  std::string gateway_name;  // [gateway] name, for the names that are made of it
 
   [[nodiscard]] bool used() const { return !url.hosts.empty(); }
 };
