@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "core/config/engine_section.h"
 #include "core/config/sections.h"
 
 namespace spillway::core {
@@ -15,14 +16,19 @@ struct EngineKey {
   std::string_view key;
   std::string_view scheme;  // and the same with an s
 };
-constexpr std::array<EngineKey, 6> kEngineKeys{{{"queue", "amqp"},
-                                                {"prefetch", "amqp"},
-                                                {"heartbeat", "amqp"},
-                                                {"stream", "nats"},
-                                                {"durable", "nats"},
-                                                {"ack_wait", "nats"}}};
+constexpr std::array<EngineKey, 10> kEngineKeys{{{"queue", "amqp"},
+                                                 {"prefetch", "amqp"},
+                                                 {"heartbeat", "amqp"},
+                                                 {"stream", "nats"},
+                                                 {"durable", "nats"},
+                                                 {"ack_wait", "nats"},
+                                                 {"topics", "kafka"},
+                                                 {"group", "kafka"},
+                                                 {"instance", "kafka"},
+                                                 {"sasl", "kafka"}}};
 
 constexpr std::size_t kSourcesMax = 16;
+constexpr std::size_t kTopicsMax = 256;
 /// AMQP's short strings: one byte says how long they are.
 constexpr std::size_t kNameBytesMax = 255;
 constexpr std::uint64_t kPrefetchMax = 65'535;
@@ -81,6 +87,22 @@ Result<void> read_nats_keys(const TableReader& reader, SourceConfig& source) {
   return reader.complain("ack_wait", "ack_wait must be from \"1s\" to \"1h\"");
 }
 
+Result<void> read_kafka_keys(const TableReader& reader, SourceConfig& source) {
+  SPILLWAY_CHECKED(reader.read("topics", source.topics));
+  SPILLWAY_CHECKED(reader.read("group", source.group));
+  SPILLWAY_CHECKED(reader.read("instance", source.instance));
+  SPILLWAY_CHECKED(read_sasl(reader, source.sasl));
+  const auto fits = [](const std::string& topic) {
+    return !topic.empty() && topic.size() <= kNameBytesMax;
+  };
+  if (source.topics.empty() || source.topics.size() > kTopicsMax ||
+      !std::all_of(source.topics.begin(), source.topics.end(), fits)) {
+    return reader.complain("topics", "topics must be 1 to 256 names of 1 to 255 bytes");
+  }
+  if (!fits(source.group)) return reader.complain("group", "group must be 1 to 255 bytes");
+  return {};
+}
+
 Result<SourceConfig> read_source(const toml::table& table, const std::string& path) {
   SourceConfig source;
   const TableReader reader(table, "[[consumer.source]]", path);
@@ -104,6 +126,8 @@ Result<SourceConfig> read_source(const toml::table& table, const std::string& pa
   }
   SPILLWAY_CHECKED(read_rabbitmq_keys(reader, source));
   SPILLWAY_CHECKED(read_nats_keys(reader, source));
+  SPILLWAY_CHECKED(read_kafka_keys(reader, source));
+  source.has_tls = reader.has("tls");
   // Kafka and NATS say in no scheme whether they speak TLS: the table does.
   const bool by_table = source.url.scheme == "kafka" || source.url.scheme == "nats";
   SPILLWAY_CHECKED(

@@ -6,6 +6,9 @@
 #ifdef SPILLWAY_SOURCE_NATS
 #include "uplink/consumer/sources/nats_source.h"
 #endif
+#ifdef SPILLWAY_SOURCE_KAFKA
+#include "uplink/consumer/sources/kafka_source.h"
+#endif
 #ifdef SPILLWAY_SOURCE_RABBITMQ
 #include "uplink/consumer/sources/rabbitmq_source.h"
 #endif
@@ -38,10 +41,16 @@ constexpr Make kMakeNats = make_nats_source;
 constexpr Make kMakeNats = nullptr;
 #endif
 
+#ifdef SPILLWAY_SOURCE_KAFKA
+constexpr Make kMakeKafka = make_kafka_source;
+#else
+constexpr Make kMakeKafka = nullptr;
+#endif
+
 constexpr std::array<Kind, 6> kKinds{{
     {"amqp", "SPILLWAY_SOURCE_RABBITMQ", kMakeRabbitmq},
     {"amqps", "SPILLWAY_SOURCE_RABBITMQ", kMakeRabbitmq},
-    {"kafka", "SPILLWAY_SOURCE_KAFKA"},
+    {"kafka", "SPILLWAY_SOURCE_KAFKA", kMakeKafka},
     {"mqtt", "SPILLWAY_SOURCE_MQTT"},
     {"mqtts", "SPILLWAY_SOURCE_MQTT"},
     {"nats", "SPILLWAY_SOURCE_NATS", kMakeNats},

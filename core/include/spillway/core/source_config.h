@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "spillway/core/engine_config.h"
 #include "spillway/core/tls_config.h"
@@ -25,6 +26,12 @@ struct SourceConfig {
   std::string durable = "spillway";
   /// What was brought and not acknowledged for so long comes again, to whichever consumer.
   std::uint64_t ack_wait_ns = 60'000'000'000;
+  // Kafka.
+  std::vector<std::string> topics{"spillway"};  // one that begins with ^ is a regular expression
+  std::string group = "spillway-consumer";
+  std::string instance;        // of the group: a restarted one has its partitions back at once
+  std::string sasl = "plain";  // how the url's user is authenticated
+  bool has_tls = false;        // there is a [consumer.source.tls]
 };
 
 }  // namespace spillway::core
