@@ -7,6 +7,7 @@ goes through Kafka's own tools, so that nothing of Spillway's judges what Spillw
 import contextlib
 import functools
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -45,9 +46,9 @@ def class_path():
     return listing.read_text().strip()
 
 
-def java(main, *arguments, options=(), **keys):
+def java(main, *arguments, long_run=False, **keys):
     """Runs one of Kafka's own tools to its end and returns what it printed."""
-    command = ["java", HEAP, *QUICK_START, *options, f"-Dlog4j2.configurationFile={LOGGING}", "-cp", class_path(), main,
+    command = ["java", HEAP, *(LONG_RUN if long_run else QUICK_START), f"-Dlog4j2.configurationFile={LOGGING}", "-cp", class_path(), main,
                *map(str, arguments)]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, timeout=keys.pop("timeout", 120), check=False, **keys)
     if done.returncode != 0:
@@ -142,14 +143,34 @@ class KafkaServer:
     def describe_topic(self, topic):
         return java("org.apache.kafka.tools.TopicCommand", "--bootstrap-server", self.address, "--describe", "--topic", topic)
 
-    def read_topic(self, topic, idle_ms=4000, isolation="read_committed"):
-        """Everything that stands in a topic, by Kafka's console consumer: a list of (partition, offset, headers, key, value)."""
+    def alter(self, kind, name, config, delete=False):
+        """Sets `key=value`, or deletes a key, of kind 'topics', or of 'clients' by default."""
+        entity = ("--entity-name", name) if name else ("--entity-default",)
+        what = ("--delete-config" if delete else "--add-config", config)
+        java("kafka.admin.ConfigCommand", "--bootstrap-server", self.address, "--alter", "--entity-type", kind, *entity, *what)
+
+    def grant(self, user, *what):
+        java("org.apache.kafka.tools.AclCommand", "--bootstrap-server", self.address, "--add", "--allow-principal", f"User:{user}", *what)
+
+    def read_topic(self, topic, at_least=0, isolation="read_committed"):
+        """Everything that stands in a topic, by Kafka's console consumer: a list of (partition, offset, headers, key, value).
+
+        It ends when nothing has come for a while. Where that was fewer messages than there should be, the machine may have been
+        too busy for it: then it is read again, more patiently.
+        """
+        for idle_ms in (4_000, 15_000, 60_000):
+            messages = self._read_topic(topic, idle_ms, isolation)
+            if len(messages) >= at_least:
+                break
+        return messages
+
+    def _read_topic(self, topic, idle_ms, isolation):
         printed = java(
             "org.apache.kafka.tools.consumer.ConsoleConsumer", "--bootstrap-server", self.address, "--topic", topic,
             "--from-beginning", "--isolation-level", isolation, "--timeout-ms", idle_ms,
             *[part for name in ("partition", "offset", "headers", "key") for part in ("--property", f"print.{name}=true")],
             "--property", "key.separator=\t", "--property", "headers.separator=\x01",
-            options=["-Dfile.encoding=ISO-8859-1"])  # fmt: skip
+            "--value-deserializer", "org.apache.kafka.common.serialization.BytesDeserializer", timeout=300)  # fmt: skip
         return [parse_line(line) for line in printed.splitlines() if line.startswith("Partition:")]
 
 
@@ -161,3 +182,19 @@ def parse_line(line):
         named[name] = text
     return int(partition.split(":")[1]), int(offset.split(":")[1]), named, key, value
 
+
+
+def main():
+    """kafka_server.py FOLDER: a broker for a person to try things with, until it is told to stop."""
+    broker = KafkaServer(sys.argv[1])
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        broker.start().wait_ready()
+        print(f"ready {broker.address}", flush=True)
+        broker.daemon.process.wait()
+    finally:
+        broker.close()
+
+
+if __name__ == "__main__":
+    main()
