@@ -9,8 +9,8 @@ namespace spillway::core {
 
 namespace {
 
-constexpr std::array<std::string_view, 6> kKeys{"gateway",  "stream",  "uplink",
-                                                "consumer", "iceoryx", "api"};
+constexpr std::array<std::string_view, 7> kKeys{"gateway", "stream", "uplink", "consumer",
+                                                "iceoryx", "api",    "capture"};
 constexpr std::array<std::string_view, 4> kLaterKeys{"ingest", "workflow", "sink", "agent"};
 /// Far above what a person writes; a wrong file (a database, a log) is refused before it is read
 /// whole.
@@ -35,6 +35,8 @@ Result<Config> read_root(const toml::table& root, const std::string& path) {
   if (iceoryx != nullptr) SPILLWAY_CHECKED(read_iceoryx(*iceoryx, config));
   SPILLWAY_TRY(api, reader.table("api"));
   if (api != nullptr) SPILLWAY_CHECKED(read_api(*api, config));
+  SPILLWAY_TRY(captures, reader.tables("capture"));
+  for (const toml::table* capture : captures) SPILLWAY_CHECKED(read_capture(*capture, config));
   return config;
 }
 

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "spillway/core/capture_config.h"
 #include "spillway/core/engine_config.h"
 #include "spillway/core/format.h"
 #include "spillway/core/ingest_config.h"
@@ -129,6 +130,7 @@ struct Config {
   std::optional<ConsumerConfig> consumer;
   std::optional<IceoryxConfig> iceoryx;
   std::optional<ApiConfig> api;
+  std::vector<CaptureConfig> captures;
 };
 
 /// kNotFound, kPermission, or kInvalidArgument with "FILE:LINE: ..." for the first thing that is
