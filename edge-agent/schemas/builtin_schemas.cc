@@ -1,6 +1,7 @@
 #include "edge-agent/schemas/builtin_schemas.h"
 
 #include "spillway/core/fingerprint.h"
+#include "spillway/schemas/change_bfbs.h"
 #include "spillway/schemas/system_bfbs.h"
 #include "spillway/schemas/text_bfbs.h"
 
@@ -24,8 +25,13 @@ const BuiltinSchema& system_schema() {
   return schema;
 }
 
+const BuiltinSchema& change_schema() {
+  static const BuiltinSchema schema = make_schema("change", schemas::kChangeBfbs);
+  return schema;
+}
+
 const BuiltinSchema* find_builtin_schema(std::uint64_t fingerprint) {
-  for (const auto* schema : {&text_schema(), &system_schema()}) {
+  for (const auto* schema : {&text_schema(), &system_schema(), &change_schema()}) {
     if (schema->fingerprint == fingerprint) return schema;
   }
   return nullptr;

@@ -19,6 +19,7 @@ struct BuiltinSchema {
 
 [[nodiscard]] const BuiltinSchema& text_schema();
 [[nodiscard]] const BuiltinSchema& system_schema();
+[[nodiscard]] const BuiltinSchema& change_schema();
 /// Null if the fingerprint is none of ours.
 [[nodiscard]] const BuiltinSchema* find_builtin_schema(std::uint64_t fingerprint);
 
