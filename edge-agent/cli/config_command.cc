@@ -185,6 +185,13 @@ json::object describe(const core::Config& config) {
     out["warning"] = warnings.front();
     out["warnings"] = json::value_from(warnings);
   }
+  json::array captures;
+  for (const auto& capture : config.captures) {
+    captures.push_back({{"name", capture.name},
+                        {"tables", json::value_from(capture.tables)},
+                        {"topic", capture.topic}});
+  }
+  if (!captures.empty()) out["captures"] = std::move(captures);
   if (config.consumer) {
     json::array sources;
     for (const auto& source : config.consumer->sources) {
@@ -235,6 +242,13 @@ void print_text(const core::Config& config) {
     std::cout << " -> " << uplink.links.front().url << '\n';
     if (uplink.engine.used()) print_engine(uplink.engine);
     for (const auto& link : uplink.links) print_link(link);
+  }
+  for (const auto& capture : config.captures) {
+    std::cout << "capture   " << capture.name << ":";
+    for (const auto& table : capture.tables) {
+      std::cout << ' ' << table << " -> " << core::capture_topic(capture, table);
+    }
+    std::cout << '\n';
   }
   if (config.consumer) {
     const auto& consumer = *config.consumer;

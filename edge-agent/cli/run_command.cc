@@ -26,6 +26,7 @@ int run_all(const std::string& config_path) {
   };
   std::vector<ChildSpec> children{child("spillway-agent", "")};
   if (config->consumer) children.push_back(child("spillway-consumer", ""));
+  if (!config->captures.empty()) children.push_back(child("spillway-capture", ""));
   // The uplink names the gateway, whose id the agent makes at its first start.
   if (!config->uplinks.empty()) {
     children.push_back(child("spillway-uplink", config->gateway.spill_dir + "/gateway"));

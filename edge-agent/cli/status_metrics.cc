@@ -4,6 +4,7 @@
 #include <span>
 
 #include "edge-agent/cli/exposition.h"
+#include "edge-agent/cli/status_capture.h"
 #include "edge-agent/cli/status_ingest.h"
 #include "edge-agent/cli/status_json.h"
 
@@ -355,6 +356,7 @@ std::string status_metrics(const json::object& object) {
   for (const auto& uplink : list(status, "uplinks")) add_uplink(out, uplink);
   if (const auto* cursors = member(status, "cursors")) add_cursors(out, *cursors);
   add_iceoryx(out, status);
+  add_captures(out, status);
   return out.text();
 }
 

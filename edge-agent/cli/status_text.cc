@@ -7,6 +7,7 @@
 
 #include "edge-agent/cli/encoding.h"
 #include "edge-agent/cli/plan_units.h"
+#include "edge-agent/cli/status_capture.h"
 #include "edge-agent/cli/status_ingest.h"
 #include "edge-agent/cli/status_json.h"
 #include "edge-agent/cli/status_links.h"
@@ -257,6 +258,7 @@ std::string status_text(const json::object& object) {
   print_uplinks(out, status);
   print_iceoryx(out, status);
   print_api(out, status);
+  print_captures(out, status);
   return out.str();
 }
 

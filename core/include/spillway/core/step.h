@@ -26,7 +26,7 @@ namespace spillway::core {
 
 /// All of them, by side and in the order in which a lane meets them. tests/faults reads this list
 /// and fails when no run reaches one.
-inline constexpr std::array<std::string_view, 50> kSteps{
+inline constexpr std::array<std::string_view, 64> kSteps{
     // the producer: open
     "lane_file.made",
     "lane_file.mode_set",
@@ -86,6 +86,21 @@ inline constexpr std::array<std::string_view, 50> kSteps{
     "queue.oldest_removed",
     "queue.quarantined",
     "drain.quarantined",
+    // the database capture: of its own test, tests/system/capture
+    "capture.page_drafted",
+    "capture.page_named",
+    "capture.lane_opened",
+    "capture.lane_noted",
+    "capture.batch_noted",
+    "capture.intended",
+    "capture.put",
+    "capture.put_noted",
+    "capture.flushed",
+    "capture.saved",
+    "capture.confirmed",
+    "capture.turned",
+    "capture.slot_intended",
+    "capture.slot_made",
 };
 
 /// The name's place in kSteps; behind its end for a name that is not there.
