@@ -123,13 +123,16 @@ class Change {
     }
     for (const auto* value : *one.values()) {
       const auto* same = find_named(*now->values(), name_of(value->name()));
-      const std::string name = where + ": value " + name_of(value->name());
+      std::string name = where + ": value ";
+      name += name_of(value->name());
       if (same == nullptr) return name + " is gone";
       if (same->value() != value->value()) return name + " has another number";
       if (!one.is_union()) continue;
       const std::string was = member_text(before_, *value);
       const std::string is = member_text(after_, *same);
-      if (was != is) return name + " was " + was + " and is now " + is;
+      if (was == is) continue;
+      name.append(" was ").append(was).append(" and is now ").append(is);
+      return name;
     }
     return std::nullopt;
   }

@@ -202,7 +202,9 @@ class Meaning {
       if (key.empty() || !keys.insert(key).second) return broken(where + " has strange attributes");
       for (const char* refused : {"hash", "nested_flatbuffer", "flexbuffer"}) {
         if (key != refused) continue;
-        return broken(where + " has the attribute " + key + ", which is not taken");
+        std::string what = where;
+        what.append(" has the attribute ").append(key).append(", which is not taken");
+        return broken(what);
       }
     }
     return {};
