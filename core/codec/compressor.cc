@@ -24,7 +24,7 @@ std::span<const std::byte> Compressor::stage(std::span<const std::byte> frames) 
 
 std::span<const std::byte> Compressor::compress(std::span<const std::byte> frames,
                                                 const Dictionary* dictionary) {
-  ZSTD_CCtx_refCDict(context_.get(), dictionary == nullptr ? nullptr : dictionary->zstd());
+  use_dictionary(context_.get(), dictionary == nullptr ? nullptr : dictionary->zstd());
   // No more room than what pays: zstd gives up where it does not suffice.
   const std::size_t room = frames.size() - frames.size() / 10;
   const std::size_t size =

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <string>
 
+#include "spillway/core/assert.h"
 #include "spillway/core/format.h"
 
 namespace spillway::core {
@@ -25,6 +26,12 @@ Result<std::shared_ptr<const Dictionary>> Dictionary::make(std::vector<std::byte
   auto made = std::shared_ptr<const Dictionary>(new Dictionary(std::move(bytes)));
   if (made->zstd() == nullptr) return fail(ErrorCode::kCorrupt, "zstd does not take a dictionary");
   return made;
+}
+
+void use_dictionary(ZSTD_CCtx* context, const ZSTD_CDict* dictionary) {
+  ZSTD_CCtx_reset(context, ZSTD_reset_session_only);
+  const std::size_t taken = ZSTD_CCtx_refCDict(context, dictionary);
+  SPILLWAY_ASSERT(ZSTD_isError(taken) == 0);  // between two frames it takes any
 }
 
 Result<void> Training::run() {

@@ -49,9 +49,8 @@ struct CompressedBlock {
   std::vector<std::byte> stored;
 };
 
-inline CompressedBlock compress_block(const std::vector<std::byte>& frames, std::uint32_t count,
-                                      const Dictionary* dictionary) {
-  Compressor compressor;
+inline CompressedBlock compress_block(Compressor& compressor, const std::vector<std::byte>& frames,
+                                      std::uint32_t count, const Dictionary* dictionary) {
   const auto stored = compressor.compress(compressor.stage(frames), dictionary);
   CompressedBlock block;
   block.stored.assign(stored.begin(), stored.end());
@@ -61,6 +60,12 @@ inline CompressedBlock compress_block(const std::vector<std::byte>& frames, std:
   block.header.mutate_stored_size(static_cast<std::uint32_t>(stored.size()));
   block.header.mutate_count(count);
   return block;
+}
+
+inline CompressedBlock compress_block(const std::vector<std::byte>& frames, std::uint32_t count,
+                                      const Dictionary* dictionary) {
+  Compressor compressor;
+  return compress_block(compressor, frames, count, dictionary);
 }
 
 }  // namespace spillway::core::testing

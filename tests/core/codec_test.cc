@@ -47,13 +47,34 @@ TEST(Codec, dictionary_is_what_makes_a_single_small_record_small) {
   EXPECT_LT(block.stored.size(), frames.size() / 3);
 }
 
-TEST(Codec, what_does_not_become_a_tenth_smaller_is_left_as_it_is) {
+std::vector<std::byte> noise_frame() {
   std::mt19937_64 random(1);  // NOLINT(cert-msc32-c,cert-msc51-cpp): the same bytes each time
   std::string noise(4000, ' ');
   for (char& c : noise) c = static_cast<char>(random());
   std::vector<std::byte> frames;
   testing::add_frame(frames, noise);
-  EXPECT_TRUE(compress_block(frames, 1, nullptr).stored.empty());
+  return frames;
+}
+
+TEST(Codec, what_does_not_become_a_tenth_smaller_is_left_as_it_is) {
+  EXPECT_TRUE(compress_block(noise_frame(), 1, nullptr).stored.empty());
+}
+
+TEST(Codec, run_that_did_not_become_smaller_leaves_nothing_of_its_dictionary_behind) {
+  const auto frames = sensor_frames(1000, kRecords);
+  Compressor compressor;
+  auto before = train_dictionary(1);
+  EXPECT_TRUE(compress_block(compressor, noise_frame(), 1, before.get()).stored.empty());
+  before.reset();  // its bytes are gone
+  const auto now = train_dictionary(2);
+  BlockDecoder decoder;
+  value_of(decoder.learn(now->bytes()));
+  EXPECT_EQ(value_of(decode(decoder, compress_block(compressor, frames, kRecords, now.get()))),
+            frames);
+  EXPECT_TRUE(compress_block(compressor, noise_frame(), 1, now.get()).stored.empty());
+  BlockDecoder knows_none;
+  EXPECT_EQ(value_of(decode(knows_none, compress_block(compressor, frames, kRecords, nullptr))),
+            frames);
 }
 
 TEST(Codec, unknown_dictionary_is_an_error_that_names_it_and_never_another_ones_bytes) {

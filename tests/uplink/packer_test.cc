@@ -210,6 +210,33 @@ TEST_F(PackedTest, WhatCannotBeCompressedCostsNoMoreThanItself) {
   EXPECT_EQ(sent.dictionaries, 0U);
 }
 
+TEST_F(PackedTest, WhatCannotBeCompressedLeavesNothingOfItsDictionaryBehind) {
+  append_sensor(300, 20);
+  begin_session();
+  deliver();
+  train();
+  append_sensor(10, 2);
+  EXPECT_EQ(deliver().dictionaries, 1U);
+  // Another source, on the same thread: it has no dictionary yet, and its consumer knows none.
+  std::mt19937_64 random(1);
+  std::string record(100, ' ');
+  for (char& c : record) c = static_cast<char>(random());
+  append({record});
+  deliver();
+  MessagePacker other;
+  other.begin_session(true, {});
+  const Bytes whole = blocks_message(0, uuid_number(9), {make_data_block("two", 1, 0, 50, 1)});
+  const auto message = other.pack(std::get<Blocks>(*decode(whole)), 0);
+  ASSERT_TRUE(message);
+  const auto decoded = decode(*message);
+  ASSERT_TRUE(decoded);
+  const auto& shortened = std::get<ShortBlocks>(*decoded);
+  ASSERT_TRUE(shortened.compressed);
+  consumer::MessageUnpacker knows_none;
+  EXPECT_TRUE(knows_none.unpack(shortened, {}));
+  expect_everything();
+}
+
 TEST_F(PackedTest, ARecordLargerThanAShortMessageGoesAsItIs) {
   append({std::string(core::kPageBytes, 'a')});
   append({std::string((1 << 20) - 8192, 'b')});

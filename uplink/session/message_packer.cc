@@ -48,13 +48,13 @@ std::optional<Bytes> MessagePacker::compress(std::span<const std::byte> content)
   const ZSTD_CDict* dictionary = nullptr;
   if (told_) dictionary = small ? small_dictionary_.get() : dictionary_->zstd();
   ZSTD_CCtx* context = compression_context();
+  core::use_dictionary(context, dictionary);
   ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel,
                          small ? kSmallLevel : core::kCompressionLevel);
-  ZSTD_CCtx_refCDict(context, dictionary);
   Bytes frame(content.size() + kZstdMagicBytes);
   const std::size_t size =
       ZSTD_compress2(context, frame.data(), frame.size() - 1, content.data(), content.size());
-  ZSTD_CCtx_refCDict(context, nullptr);  // it may be gone by the next message
+  core::use_dictionary(context, nullptr);  // it may be gone by the next message
   if (ZSTD_isError(size) != 0) return std::nullopt;
   frame.resize(size);
   frame.erase(frame.begin(), frame.begin() + kZstdMagicBytes);

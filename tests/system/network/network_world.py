@@ -160,7 +160,9 @@ class NetworkWorld(World):
         try:
             return wait_until(condition, what, timeout_s)
         except TimeoutError as error:
-            raise TimeoutError(f"{error}; {self.acknowledged()} of {self.control()[0]} acknowledged; the uplink says:\n"
+            dead = [f"; the {daemon.name} has ended by itself with {daemon.process.returncode}"
+                    for daemon in (self.agent, self.uplink, self.consumer) if not daemon.alive()]  # fmt: skip
+            raise TimeoutError(f"{error}{''.join(dead)}; {self.acknowledged()} of {self.control()[0]} acknowledged; the uplink says:\n"
                                f"{self.uplink.log_tail()}\nthe consumer says:\n{self.consumer.log_tail()}") from None  # fmt: skip
 
     def restart(self, daemon, away_s=0.0):

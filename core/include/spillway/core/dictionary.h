@@ -33,6 +33,11 @@ class Dictionary {
   std::unique_ptr<ZSTD_CDict, decltype(&ZSTD_freeCDict)> zstd_;
 };
 
+/// From now on the context compresses with this dictionary, or null: with none. Where zstd ran out of room for a frame
+/// it refuses another dictionary and keeps the one before, which may be gone by then: so the context ends
+/// that frame first.
+void use_dictionary(ZSTD_CCtx* context, const ZSTD_CDict* dictionary);
+
 struct Training {
   std::vector<std::byte> samples;  // frames, back to back
   std::vector<std::size_t> sizes;  // of each
