@@ -94,6 +94,7 @@ Result<std::vector<InboxMark>> PostgresInbox::marks(const std::string& source) {
                           "ORDER BY partition",
                           parameters));
   std::vector<InboxMark> marks;
+  marks.reserve(static_cast<std::size_t>(found.rows()));
   for (int row = 0; row < found.rows(); ++row) {
     marks.push_back({source, std::string(found.text(row, 0)), found.number(row, 1)});
   }

@@ -13,7 +13,6 @@ namespace spillway::consumer {
 namespace {
 
 using core::Error;
-using core::ErrorCode;
 using core::Result;
 using uplink::kafka::Client;
 using uplink::kafka::explain;

@@ -10,7 +10,6 @@ namespace spillway::uplink::kafka {
 
 namespace {
 
-using core::ErrorCode;
 using core::Result;
 
 constexpr std::uint64_t kSetUpNs = 20'000'000'000;
