@@ -281,11 +281,12 @@ class KafkaTest(unittest.TestCase):
         BROKER.create_topic(self.topic)
         world = self.world()
         BROKER.alter("clients", None, "producer_byte_rate=30000")
-        self.addCleanup(BROKER.alter, "clients", None, "producer_byte_rate", delete=True)
-        self.start(world)
-        world.fill(0, 3000, 64)
-        self.assertEqual("blocked", self.wait_for_error(world, "throttle")["state"])
-        BROKER.alter("clients", None, "producer_byte_rate", delete=True)
+        try:
+            self.start(world)
+            world.fill(0, 3000, 64)
+            self.assertEqual("blocked", self.wait_for_error(world, "throttle")["state"])
+        finally:
+            BROKER.alter("clients", None, "producer_byte_rate", delete=True)
         wait_until(world.drained, f"the drain: {world.uplink.log_tail()}")
         self.assertEqual(3000, self.judge(world).records)
 

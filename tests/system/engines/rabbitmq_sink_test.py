@@ -25,6 +25,7 @@ from rabbitmq_server import RabbitmqServer  # noqa: E402
 ARGUMENTS = None
 MESSAGE_BYTES_MAX = 32768
 KILLS = 6
+PATIENCE_S = 30
 
 
 def make_certificate(folder, name, address="127.0.0.1"):
@@ -104,19 +105,23 @@ class Queue:
         self.channel = self.connection.channel()
         self.name = name
 
-    def read_all(self, settle_s=1.0):
-        """Takes everything out; ends when nothing more comes for a while."""
-        messages = []
+    def read_all(self, at_least=1):
+        """Takes everything out; ends when nothing more comes for a while, a longer one as long as it is fewer messages."""
+        messages, tag, silence_s = [], 0, 0
         self.channel.basic_qos(prefetch_count=1000)
-        for method, properties, body in self.channel.consume(self.name, inactivity_timeout=settle_s):
-            if method is None:
+        for method, properties, body in self.channel.consume(self.name, inactivity_timeout=1.0):
+            silence_s = silence_s + 1 if method is None else 0
+            if silence_s > (0 if len(messages) >= at_least else PATIENCE_S):
                 break
+            if method is None:
+                continue
             messages.append((method.routing_key, properties, body))
+            tag = method.delivery_tag
             if len(messages) % 500 == 0:
-                self.channel.basic_ack(method.delivery_tag, multiple=True)
-        if messages:
-            self.channel.basic_ack(0, multiple=True)
-        self.channel.cancel()
+                self.channel.basic_ack(tag, multiple=True)
+        if len(messages) % 500 != 0:
+            self.channel.basic_ack(tag, multiple=True)
+        self.channel.cancel()  # what it holds beyond goes back into the queue
         return messages
 
     def close(self):
@@ -201,7 +206,7 @@ class RabbitmqSink(unittest.TestCase):
         self.check_arrived(world, sent)
 
     def check_arrived(self, world, sent):
-        messages = self.queue("kills").read_all()
+        messages = self.queue("kills").read_all(at_least=sent)
         verdict, seen, newest = Verdict(), {}, collections.defaultdict(int)
         for key, properties, body in records_of(messages):
             self.assertEqual(seen.setdefault(identity(properties), body), body, "the same record with other bytes")
@@ -383,7 +388,7 @@ class RabbitmqSink(unittest.TestCase):
         world.producers[0].stop()
         self.server.freeze(False)
         sent = world.wait(world.drained, "the end")
-        offsets = {int(properties.headers["spillway-offset"]) for _, properties, _ in records_of(self.queue("slow").read_all())}
+        offsets = {int(properties.headers["spillway-offset"]) for _, properties, _ in records_of(self.queue("slow").read_all(sent))}
         self.assertEqual(set(range(sent)), offsets)
 
 
