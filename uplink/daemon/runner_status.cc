@@ -109,7 +109,7 @@ UplinkStatus UplinkRunner::status() {
   status.fenced = fenced_;
   status.reopened = reopened_;
   status.network_events = network_events_;
-  status.cursor_error = cursor_error_;
+  status.cursor_error = spill_.cursor_error();
   status.bytes_per_s = rate_bytes_per_s_;
   for (std::size_t i = 0; i < links_.size(); ++i) status.links.push_back(link_status(i));
   const auto link = chooser_.in_use() ? chooser_.in_use() : chooser_.trying();

@@ -238,7 +238,7 @@ void SinkRunner::stay_away(const Error& error) {
 
 void SinkRunner::tick() {
   ticked_ns_ = env_.boottime_ns();
-  sync_cursors();
+  spill_.sync_cursors();
   if (session_) check_session();
   note_rate();
   status_file_.update(status());
@@ -264,18 +264,6 @@ void SinkRunner::check_session() {
   }
 }
 
-void SinkRunner::sync_cursors() {
-  std::string failed;
-  for (const auto& source : spill_.list()) {
-    // Not power-safe is not lost: what is above it goes again. Tried again next second.
-    if (const auto synced = source->sync_cursor(); !synced) failed = synced.error().message;
-  }
-  if (!failed.empty() && failed != cursor_error_) {
-    spdlog::warn("{}: the cursor is in memory only: {}", config_.name, failed);
-  }
-  cursor_error_ = failed;
-}
-
 void SinkRunner::say_goodbye() {
   const std::uint64_t until_ns = env_.boottime_ns() + kGoodbyeNs;
   while (session_ && session_->in_flight_messages() != 0 && env_.boottime_ns() < until_ns) {
@@ -284,10 +272,7 @@ void SinkRunner::say_goodbye() {
   }
   if (session_) sink_->disconnect();
   session_.reset();
-  for (const auto& source : spill_.list()) {
-    if (const auto settled = source->settle_cursor(); !settled)
-      spdlog::warn("{}: cannot sync the cursor: {}", config_.name, settled.error().message);
-  }
+  spill_.settle_cursors();
   set_state(State::kStopped, "");
   status_file_.update(status());
 }

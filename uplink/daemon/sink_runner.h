@@ -70,7 +70,6 @@ class SinkRunner final : public Runner {
   void stay_away(const core::Error& error);
   void tick();
   void check_session();
-  void sync_cursors();
   void say_goodbye();
   void set_state(State state, std::string error);
   // sink_status.cc
@@ -94,7 +93,6 @@ class SinkRunner final : public Runner {
   std::string error_;
   std::string logged_error_;
   std::string logged_untold_;
-  std::string cursor_error_;
   std::uint64_t since_utc_ns_;
   std::uint64_t retry_at_ns_ = 0;
   std::uint64_t ticked_ns_ = 0;

@@ -93,7 +93,7 @@ UplinkStatus SinkRunner::status() {
   status.connections = connections_;
   status.reopened = reopened_;
   status.network_events = network_events_.load();
-  status.cursor_error = cursor_error_;
+  status.cursor_error = spill_.cursor_error();
   status.bytes_per_s = rate_bytes_per_s_;
   status.links.push_back(link_status());
   const LinkStatus& link = status.links.front();

@@ -112,4 +112,22 @@ void SpillSources::look_for_foreign() {
   look_error_ = failed;
 }
 
+void SpillSources::sync_cursors() {
+  std::string failed;
+  for (const auto& source : sources_) {
+    if (const auto synced = source->sync_cursor(); !synced) failed = synced.error().message;
+  }
+  if (!failed.empty() && failed != cursor_error_) {
+    spdlog::warn("{}: the cursor is in memory only: {}", uplink_, failed);
+  }
+  cursor_error_ = failed;
+}
+
+void SpillSources::settle_cursors() {
+  for (const auto& source : sources_) {
+    if (const auto settled = source->settle_cursor(); !settled)
+      spdlog::warn("{}: cannot sync the cursor: {}", uplink_, settled.error().message);
+  }
+}
+
 }  // namespace spillway::uplink

@@ -30,6 +30,13 @@ class SpillSources {
   [[nodiscard]] bool changed() const;
   /// Opens the streams that came to the relay since. Looks every kLookNs; a failure is logged.
   void look_for_foreign();
+  /// Makes what moved power-safe, about once a second. What fails is logged when it is new, and tried again: not
+  /// power-safe is not lost, for what is above a cursor goes again.
+  void sync_cursors();
+  /// The same at the end, wherever the streams stand.
+  void settle_cursors();
+  /// Why the cursors are in memory only; empty: they are not.
+  [[nodiscard]] const std::string& cursor_error() const { return cursor_error_; }
   [[nodiscard]] bool is_relay() const { return !relay_.empty(); }
 
   [[nodiscard]] const core::Gateway& gateway() const { return gateway_; }
@@ -58,6 +65,7 @@ class SpillSources {
   std::uint64_t waiting_since_ns_ = 0;  // for all of them, by BOOTTIME; 0: not yet
   std::uint64_t looked_at_ns_ = 0;
   std::string look_error_;
+  std::string cursor_error_;
 };
 
 }  // namespace spillway::uplink

@@ -343,7 +343,7 @@ void UplinkRunner::poll_later() {
 // --- once a second ---
 
 void UplinkRunner::tick() {
-  sync_cursors();
+  spill_.sync_cursors();
   look_for_foreign();
   if (known_time_) known_time_->look();
   for (UplinkLink& link : links_) link.tick();
@@ -387,19 +387,6 @@ void UplinkRunner::check_session() {
       Farewell::kPolite);
 }
 
-void UplinkRunner::sync_cursors() {
-  std::string failed;
-  for (const auto& source : spill_.list()) {
-    // Not power-safe is not lost: the consumer's Welcome decides where sending starts. Tried again
-    // next second.
-    if (const auto synced = source->sync_cursor(); !synced) failed = synced.error().message;
-  }
-  if (!failed.empty() && failed != cursor_error_) {
-    spdlog::warn("{}: the cursor is in memory only: {}", config_.name, failed);
-  }
-  cursor_error_ = failed;
-}
-
 void UplinkRunner::stop() {
   if (state_ == State::kStopped) return;
   set_state(State::kStopped, "");
@@ -412,10 +399,7 @@ void UplinkRunner::stop() {
     connection->socket->close();
   }
   for (UplinkLink& link : links_) link.settle();
-  for (const auto& source : spill_.list()) {
-    if (const auto settled = source->settle_cursor(); !settled)
-      spdlog::warn("{}: cannot sync the cursor: {}", config_.name, settled.error().message);
-  }
+  spill_.settle_cursors();
   status_file_.update(status());
 }
 

@@ -80,7 +80,6 @@ class UplinkRunner final : public Runner {
   void end_session(const core::Error& error, Farewell farewell);
   void check_session();
   void tick();
-  void sync_cursors();
   void set_state(State state, std::string error);
   // runner_status.cc
   void note_rate();
@@ -120,7 +119,6 @@ class UplinkRunner final : public Runner {
   std::uint64_t fenced_ = 0;
   std::uint64_t reopened_ = 0;
   std::uint64_t network_events_ = 0;
-  std::string cursor_error_;
   std::uint64_t rate_since_ns_ = 0;
   std::uint64_t rate_from_bytes_ = 0;
   std::uint64_t rate_bytes_per_s_ = 0;

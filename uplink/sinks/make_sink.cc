@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <array>
-#include <fstream>
-#include <iterator>
+
+#include "spillway/core/secret_file.h"
+#include "uplink/engines/engine_kinds.h"
 
 #ifdef SPILLWAY_SINK_HTTP
 #include "uplink/sinks/http/http_sink.h"
@@ -88,17 +89,9 @@ constexpr std::array<Kind, 8> kKinds{{
     {"https", "SPILLWAY_SINK_HTTP", kMakeHttp},
 }};
 
-constexpr std::size_t kPasswordBytesMax = 4096;
-
 Result<const Kind*> kind_of(const core::UplinkConfig& uplink) {
-  const std::string& scheme = uplink.engine.url.scheme;
-  const auto found = std::find_if(kKinds.begin(), kKinds.end(),
-                                  [&](const Kind& kind) { return kind.scheme == scheme; });
-  const std::string what = "uplink " + uplink.name + ": " + scheme + ":// ";
-  if (found == kKinds.end()) return fail(ErrorCode::kInvalidArgument, what + "is no engine's");
-  if (found->make != nullptr) return &*found;
-  return fail(ErrorCode::kInvalidArgument, what + "needs a build with -D" + found->option +
-                                               "=ON, and this one was made without it");
+  return find_kind<Kind>(kKinds, uplink.engine.url.scheme, "uplink " + uplink.name,
+                         "is no engine's");
 }
 
 }  // namespace
@@ -118,16 +111,7 @@ Result<void> set_up_sink(const core::UplinkConfig& uplink, SinkSetup& setup) {
 
 Result<std::string> engine_password(const core::EngineConfig& engine) {
   if (engine.password_file.empty()) return std::string();
-  std::ifstream file(engine.password_file, std::ios::binary);
-  std::string password((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  while (password.ends_with('\n') || password.ends_with('\r')) password.pop_back();
-  if (file && !password.empty() && password.size() <= kPasswordBytesMax &&
-      password.find('\0') == std::string::npos) {
-    return password;
-  }
-  return fail(ErrorCode::kInvalidArgument, "password_file: cannot read a password from " +
-                                               engine.password_file +
-                                               ": it holds the password and nothing else");
+  return core::read_secret_file(engine.password_file, "password_file");
 }
 
 }  // namespace spillway::uplink

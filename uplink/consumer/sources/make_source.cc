@@ -1,7 +1,8 @@
 #include "uplink/consumer/sources/make_source.h"
 
-#include <algorithm>
 #include <array>
+
+#include "uplink/engines/engine_kinds.h"
 
 #ifdef SPILLWAY_SOURCE_NATS
 #include "uplink/consumer/sources/nats_source.h"
@@ -17,8 +18,6 @@ namespace spillway::consumer {
 
 namespace {
 
-using core::ErrorCode;
-using core::fail;
 using core::Result;
 
 using Make = Result<std::unique_ptr<BrokerSource>> (*)(const core::SourceConfig&);
@@ -59,16 +58,9 @@ constexpr std::array<Kind, 6> kKinds{{
 }  // namespace
 
 Result<std::unique_ptr<BrokerSource>> make_source(const core::SourceConfig& config) {
-  const std::string& scheme = config.url.scheme;
-  const auto found = std::find_if(kKinds.begin(), kKinds.end(),
-                                  [&](const Kind& kind) { return kind.scheme == scheme; });
-  const std::string what = "[[consumer.source]]: " + scheme + ":// ";
-  if (found == kKinds.end()) {
-    return fail(ErrorCode::kInvalidArgument, what + "is nothing that can be read from");
-  }
-  if (found->make != nullptr) return found->make(config);
-  return fail(ErrorCode::kInvalidArgument, what + "needs a build with -D" + found->option +
-                                               "=ON, and this one was made without it");
+  SPILLWAY_TRY(kind, uplink::find_kind<Kind>(kKinds, config.url.scheme, "[[consumer.source]]",
+                                             "is nothing that can be read from"));
+  return kind->make(config);
 }
 
 }  // namespace spillway::consumer
