@@ -1,5 +1,6 @@
 #include "core/config/engine_section.h"
 
+#include <algorithm>
 #include <array>
 
 #include "core/config/sections.h"
@@ -30,6 +31,7 @@ constexpr std::array<std::string_view, 9> kNativeKeys{
     "link",      "compress",      "gather",         "proxy",           "proxy_credentials_file",
     "interface", "ping_interval", "budget_per_day", "budget_per_month"};
 
+constexpr std::array<std::string_view, 3> kPayloadNames{"raw", "json", "blocks"};
 constexpr std::uint64_t kWindowMessagesMax = 1'000'000;
 /// Outcomes come with the commits: so much lets transactions grow while a backlog drains.
 constexpr std::uint64_t kKafkaWindowBytes = 16ULL << 20;
@@ -37,10 +39,11 @@ constexpr std::uint64_t kKafkaWindowBytes = 16ULL << 20;
 Result<void> read_payload(const TableReader& reader, EngineConfig& engine) {
   std::string payload = "raw";
   SPILLWAY_CHECKED(reader.read("payload", payload));
-  if (payload != "raw" && payload != "json") {
-    return reader.complain("payload", R"(payload must be "raw" or "json")");
+  const auto named = std::find(kPayloadNames.begin(), kPayloadNames.end(), payload);
+  if (named == kPayloadNames.end()) {
+    return reader.complain("payload", R"(payload must be "raw", "json" or "blocks")");
   }
-  engine.payload = payload == "raw" ? EnginePayload::kRaw : EnginePayload::kJson;
+  engine.payload = static_cast<EnginePayload>(named - kPayloadNames.begin());
   SPILLWAY_CHECKED(reader.read_count("window_messages", engine.window_messages));
   if (engine.window_messages > kWindowMessagesMax) {
     return reader.complain("window_messages", "window_messages must be from 1 to 1000000");
@@ -97,6 +100,10 @@ Result<void> refuse_engine_keys(const TableReader& reader) {
                                     "not with ws:// or wss://");
   }
   return {};
+}
+
+std::string_view name_of(EnginePayload payload) {
+  return kPayloadNames[static_cast<std::size_t>(payload)];
 }
 
 Result<void> read_engine(const TableReader& reader, const std::string& path, UplinkConfig& uplink) {

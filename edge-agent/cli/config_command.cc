@@ -112,10 +112,6 @@ void print_link(const core::LinkConfig& link) {
   std::cout << '\n';
 }
 
-const char* text_of(core::EnginePayload payload) {
-  return payload == core::EnginePayload::kJson ? "json" : "raw";
-}
-
 bool is_rabbitmq(const core::EngineConfig& engine) {
   return engine.url.scheme == "amqp" || engine.url.scheme == "amqps";
 }
@@ -123,7 +119,7 @@ bool is_rabbitmq(const core::EngineConfig& engine) {
 json::object describe(const core::EngineConfig& engine) {
   json::object out{{"scheme", engine.url.scheme},
                    {"hosts", engine.url.hosts_text()},
-                   {"payload", text_of(engine.payload)},
+                   {"payload", core::name_of(engine.payload)},
                    {"window_messages", engine.window_messages}};
   if (is_rabbitmq(engine)) {
     out["exchange"] = engine.rabbitmq.exchange;
@@ -134,7 +130,7 @@ json::object describe(const core::EngineConfig& engine) {
 }
 
 void print_engine(const core::EngineConfig& engine) {
-  std::cout << "engine    " << engine.url.hosts_text() << ": payload " << text_of(engine.payload)
+  std::cout << "engine    " << engine.url.hosts_text() << ": payload " << core::name_of(engine.payload)
             << ", up to " << engine.window_messages << " messages on their way";
   if (is_rabbitmq(engine)) {
     std::cout << "; exchange " << engine.rabbitmq.exchange << ", routing key "

@@ -69,6 +69,10 @@ TEST(Envelope, TheOtherKindsAreReadAsTheyWereWritten) {
   blocks.offset = 20;
   blocks.next_offset = 30;
   blocks.salt = ~0ULL;
+  Envelope of_a_lane = record();
+  of_a_lane.kind = EnvelopeKind::kBlocks;
+  of_a_lane.utc_ns.reset();
+  of_a_lane.next_offset = of_a_lane.offset + 9;
   Envelope gap = of_kind(EnvelopeKind::kGap);
   gap.offset = 10;
   gap.next_offset = 4711;
@@ -86,7 +90,7 @@ TEST(Envelope, TheOtherKindsAreReadAsTheyWereWritten) {
   clock.boottime_ns = 4;
   Envelope schema = of_kind(EnvelopeKind::kSchema);
   schema.schema = 1;
-  for (const Envelope& one : {blocks, gap, lane, clock, schema}) {
+  for (const Envelope& one : {blocks, of_a_lane, gap, lane, clock, schema}) {
     EXPECT_EQ(read(headers_of(one)).value(), one);
   }
 }

@@ -125,9 +125,9 @@ void read_origin(Reader& reader, Envelope& envelope) {
   envelope.stream = reader.text("spillway-stream", true);
 }
 
-void read_lane(Reader& reader, Envelope& envelope) {
-  envelope.lane = reader.number("spillway-lane", true);
-  envelope.topic = reader.text("spillway-topic", true);
+void read_lane(Reader& reader, Envelope& envelope, bool needed) {
+  envelope.lane = reader.number("spillway-lane", needed);
+  envelope.topic = reader.text("spillway-topic", needed);
   envelope.producer = reader.text("spillway-producer", false);
   envelope.boot = reader.uuid("spillway-boot", false);
   envelope.schema = reader.number("spillway-schema", false, 16);
@@ -162,6 +162,7 @@ std::vector<EnvelopeHeader> write_envelope(const Envelope& envelope) {
       headers.emplace_back("spillway-offset", number(envelope.offset));
       headers.emplace_back("spillway-next-offset", number(envelope.next_offset));
       headers.emplace_back("spillway-salt", number(envelope.salt));
+      if (!envelope.topic.empty()) write_lane(envelope, headers);
       break;
     case EnvelopeKind::kGap:
       headers.emplace_back("spillway-offset", number(envelope.offset));
@@ -194,19 +195,20 @@ Result<Envelope> read_envelope(const HeaderLookup& header) {
   switch (envelope.kind) {
     case EnvelopeKind::kRecord:
       envelope.offset = reader.number("spillway-offset", true);
-      read_lane(reader, envelope);
+      read_lane(reader, envelope, true);
       read_time(reader, envelope);
       break;
     case EnvelopeKind::kBlocks:
       read_range(reader, envelope);
       envelope.salt = reader.number("spillway-salt", true);
+      read_lane(reader, envelope, false);  // what counts stands in the blocks
       break;
     case EnvelopeKind::kGap:
       read_range(reader, envelope);
       envelope.reason = reader.reason("spillway-reason");
       break;
     case EnvelopeKind::kLane:
-      read_lane(reader, envelope);
+      read_lane(reader, envelope, true);
       envelope.lane_end = reader.number("spillway-lane-end", false);
       envelope.rejected = reader.number("spillway-rejected", false);
       envelope.closed = reader.number("spillway-closed", false) == 1;

@@ -45,7 +45,7 @@ struct Envelope {
   std::string stream;
   std::uint64_t offset = 0;
   std::uint64_t next_offset = 0;  // of kBlocks and kGap
-  // Of a record, and of a lane.
+  // Of a record, of blocks of one lane's records, and of a lane.
   std::uint64_t lane = 0;
   std::string topic;
   std::string producer;

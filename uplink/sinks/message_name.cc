@@ -19,7 +19,6 @@ std::string_view topic_of(const Envelope& envelope) {
     case EnvelopeKind::kSchema:
       return "_spillway/schema";
     case EnvelopeKind::kBlocks:
-      return "_spillway/blocks";
     case EnvelopeKind::kRecord:
     case EnvelopeKind::kLane:
       break;

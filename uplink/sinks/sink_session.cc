@@ -105,9 +105,10 @@ Result<bool> SinkSession::tell_owed() {
   while (!owed_.empty()) {
     const Owed owed = owed_.front();
     Stream& stream = *streams_[owed.stream];
-    const auto behind = stream.ledger.behind(owed.entry);
-    if (behind) {
-      SPILLWAY_TRY(taken, offer(owed.stream, stream.unpacker.refused_gap(*behind), {}, owed.entry));
+    const auto part = stream.ledger.part(owed.entry);
+    if (part) {
+      const Envelope gap = stream.unpacker.refused_gap(part->behind, part->records);
+      SPILLWAY_TRY(taken, offer(owed.stream, gap, {}, owed.entry));
       if (!taken) return false;
     }
     owed_.pop_front();
@@ -140,7 +141,7 @@ Result<bool> SinkSession::hand_over(std::size_t index) {
     // Refused here, before the engine could: the same way for it, and it is never on its way.
     const std::uint64_t ticket = first_ticket_ + sent_.size();
     sent_.push_back({index, ticket, 0, true, true});
-    stream.ledger.add(ticket, stream.unpacker.behind());
+    stream.ledger.add(ticket, stream.unpacker.behind(), stream.unpacker.records());
     stream.refused.push_back({ticket, std::move(payload).error().message});
     touch(index);
     pumped_ += kHeadersBytes;
@@ -150,9 +151,9 @@ Result<bool> SinkSession::hand_over(std::size_t index) {
   SPILLWAY_TRY(taken, offer(index, envelope, *payload, std::nullopt));
   if (!taken) return false;
   if (const auto& behind = stream.unpacker.behind()) stream.sent_offset = behind->next_offset;
-  if (envelope.kind == EnvelopeKind::kRecord) {
-    stream.bytes_per_record =
-        smoothed(stream.bytes_per_record, static_cast<double>(pumped_ - before));
+  if (const std::uint64_t records = stream.unpacker.records(); records != 0) {
+    const double bytes = static_cast<double>(pumped_ - before) / static_cast<double>(records);
+    stream.bytes_per_record = smoothed(stream.bytes_per_record, bytes);
   }
   return true;
 }
@@ -173,13 +174,18 @@ Result<bool> SinkSession::offer(std::size_t index, const Envelope& envelope, con
   SPILLWAY_TRY(offered, sink_.offer(message));
   full_ = offered == Offered::kFull;
   if (full_) return false;
-  const bool is_record = !entry && envelope.kind == EnvelopeKind::kRecord;
-  sent_.push_back({index, entry.value_or(message.ticket), bytes, is_record, false});
-  if (!entry) stream.ledger.add(message.ticket, stream.unpacker.behind());
+  const std::uint64_t records = entry ? 0 : stream.unpacker.records();
+  sent_.push_back({index, entry.value_or(message.ticket), bytes, records != 0, false});
+  if (!entry) stream.ledger.add(message.ticket, stream.unpacker.behind(), records);
   ++in_flight_;
   in_flight_bytes_ += bytes;
   pumped_ += bytes;
   return true;
+}
+
+StreamUnpacker::Form SinkSession::form_of(core::EnginePayload payload) {
+  return payload == core::EnginePayload::kBlocks ? StreamUnpacker::Form::kBlocks
+                                                 : StreamUnpacker::Form::kRecords;
 }
 
 /// Records and their lane's totals keep their order by gateway and topic; the rest by gateway.
@@ -215,7 +221,7 @@ Result<void> SinkSession::take(SinkOutcome& outcome) {
   --in_flight_;
   in_flight_bytes_ -= message.bytes;
   const bool refused = outcome.kind == SinkOutcome::Kind::kRefused;
-  if (refused && message.is_record) {
+  if (refused && message.holds_records) {
     stream.refused.push_back({message.entry, std::move(outcome.reason)});
   } else {
     // What is no record cannot be a letter; the records do not wait for it.
@@ -252,31 +258,52 @@ Result<void> SinkSession::settle(std::uint64_t now_ns) {
   return {};
 }
 
-/// As many as are of one journal at a time; what is kept is told next.
 void SinkSession::keep_letters(std::size_t index, std::uint64_t now_ns) {
   Stream& stream = *streams_[index];
-  std::size_t kept = 0;
   stream.letters_error.clear();
-  while (kept < stream.refused.size()) {
-    Ack ack;
-    std::size_t end = kept;
-    for (; end < stream.refused.size() && ack.verdicts.size() < kVerdictsMax; ++end) {
-      const auto behind = stream.ledger.behind(stream.refused[end].ticket);
-      if (!behind) continue;
-      if (!ack.verdicts.empty() && behind->journal != ack.journal) break;
-      ack.journal = behind->journal;
-      ack.verdicts.push_back({behind->next_offset - 1, stream.refused[end].reason, false});
-    }
-    const auto stored = stream.source.refuse(ack);
-    if (!stored) {
+  while (!stream.refused.empty()) {
+    const Ack letters = next_letters(stream);
+    if (const auto stored = stream.source.refuse(letters); !stored) {
       stream.letters_error = stored.error().message;
       stream.retry_at_ns = now_ns + kRetryNs;
+      return;
+    }
+    were_kept(index, letters.verdicts.size());
+  }
+}
+
+/// As many as are of one journal and go into one acknowledgement.
+Ack SinkSession::next_letters(Stream& stream) {
+  Ack letters;
+  for (const Refusal& refusal : stream.refused) {
+    const auto part = stream.ledger.part(refusal.ticket);
+    if (!part) continue;
+    if (!letters.verdicts.empty() && part->behind.journal != letters.journal) break;
+    letters.journal = part->behind.journal;
+    const std::uint64_t first = part->behind.next_offset - part->records;
+    for (std::uint64_t n = refusal.kept; n < part->records; ++n) {
+      if (letters.verdicts.size() == kVerdictsMax) return letters;
+      letters.verdicts.push_back({first + n, refusal.reason, false});
+    }
+  }
+  return letters;
+}
+
+/// The first so many; those of which all are kept are told next.
+void SinkSession::were_kept(std::size_t index, std::size_t letters) {
+  Stream& stream = *streams_[index];
+  auto refusal = stream.refused.begin();
+  for (; refusal != stream.refused.end(); ++refusal) {
+    const auto part = stream.ledger.part(refusal->ticket);
+    const std::uint64_t left = part ? part->records - refusal->kept : 0;
+    if (left > letters) {
+      refusal->kept += letters;
       break;
     }
-    for (; kept < end; ++kept) owed_.push_back({index, stream.refused[kept].ticket});
+    letters -= static_cast<std::size_t>(left);
+    owed_.push_back({index, refusal->ticket});
   }
-  stream.refused.erase(stream.refused.begin(),
-                       stream.refused.begin() + static_cast<std::ptrdiff_t>(kept));
+  stream.refused.erase(stream.refused.begin(), refusal);
 }
 
 Result<void> SinkSession::on_tick(std::uint64_t now_ns) {

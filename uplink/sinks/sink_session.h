@@ -79,13 +79,15 @@ class SinkSession {
   [[nodiscard]] const std::string& untold() const { return untold_; }
 
  private:
+  /// Of a record, or of a block of them.
   struct Refusal {
     std::uint64_t ticket = 0;
     std::string reason;
+    std::uint64_t kept = 0;  // of its records, so many are in the dead-letter file
   };
   struct Stream {
     Stream(BlockSource& from, const Origin& self, core::EnginePayload kind)
-        : source(from), unpacker(from, self), payloads(kind) {}
+        : source(from), unpacker(from, self, form_of(kind)), payloads(kind) {}
     BlockSource& source;
     StreamUnpacker unpacker;
     PayloadMaker payloads;
@@ -102,7 +104,7 @@ class SinkSession {
     std::size_t stream = 0;
     std::uint64_t entry = 0;  // in the ledger
     std::uint64_t bytes = 0;
-    bool is_record = false;
+    bool holds_records = false;
     bool done = false;
   };
   /// A gap that is still to be told.
@@ -122,7 +124,10 @@ class SinkSession {
   [[nodiscard]] core::Result<void> take(SinkOutcome& outcome);
   [[nodiscard]] core::Result<void> settle(std::uint64_t now_ns);
   void keep_letters(std::size_t stream, std::uint64_t now_ns);
+  [[nodiscard]] static Ack next_letters(Stream& stream);
+  void were_kept(std::size_t stream, std::size_t letters);
   void touch(std::size_t stream);
+  [[nodiscard]] static StreamUnpacker::Form form_of(core::EnginePayload payload);
   [[nodiscard]] const std::string& key_of(const Stream& stream, const Envelope& envelope);
 
   SinkSessionOptions options_;

@@ -19,16 +19,26 @@ namespace spillway::uplink {
 
 class StreamLedger {
  public:
-  /// `behind`: where the cursor may stand once this is done; nothing for what moves nothing.
-  void add(std::uint64_t ticket, const std::optional<core::CursorPosition>& behind) {
-    entries_.push_back({ticket, behind, false});
+  /// Some records that end at a position.
+  struct Part {
+    core::CursorPosition behind;
+    std::uint64_t records = 0;
+  };
+
+  /// `behind`: where the cursor may stand once this is done; nothing for what moves nothing. `records`:
+  /// how many of them end there.
+  void add(std::uint64_t ticket, const std::optional<core::CursorPosition>& behind,
+           std::uint64_t records) {
+    entries_.push_back({ticket, behind, records, false});
   }
   void settle(std::uint64_t ticket) {
     if (Entry* entry = find(ticket)) entry->settled = true;
   }
-  [[nodiscard]] std::optional<core::CursorPosition> behind(std::uint64_t ticket) {
+  /// Nothing: it was forgotten, or moves nothing.
+  [[nodiscard]] std::optional<Part> part(std::uint64_t ticket) {
     const Entry* entry = find(ticket);
-    return entry == nullptr ? std::nullopt : entry->behind;
+    if (entry == nullptr || !entry->behind) return std::nullopt;
+    return Part{*entry->behind, entry->records};
   }
   /// Forgets what is settled from the front on; where the cursor may stand then, if that is news.
   [[nodiscard]] std::optional<core::CursorPosition> advance() {
@@ -45,6 +55,7 @@ class StreamLedger {
   struct Entry {
     std::uint64_t ticket = 0;
     std::optional<core::CursorPosition> behind;
+    std::uint64_t records = 0;
     bool settled = false;
   };
 

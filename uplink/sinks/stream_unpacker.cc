@@ -28,8 +28,10 @@ core::CursorPosition position_in(const core::JournalRange& range, std::uint64_t 
 
 }  // namespace
 
-StreamUnpacker::StreamUnpacker(BlockSource& source, const Origin& self)
-    : source_(source), origin_(source.origin() != nullptr ? *source.origin() : self) {
+StreamUnpacker::StreamUnpacker(BlockSource& source, const Origin& self, Form form)
+    : source_(source),
+      origin_(source.origin() != nullptr ? *source.origin() : self),
+      form_(form) {
   tell(EnvelopeKind::kRecord);
   ready_ = false;
 }
@@ -81,6 +83,8 @@ Result<bool> StreamUnpacker::front() {
   while (!ready_) {
     if (gap_) {
       tell_gap();
+    } else if (run_ && form_ == Form::kBlocks) {
+      tell_block();
     } else if (run_) {
       tell_record();
     } else {
@@ -187,7 +191,8 @@ void StreamUnpacker::take_data(const core::Block& block) {
   if (base > position_)
     gap_ = core::Gap{position_, base, format::GapReason::none, 0, block.journal};
   run_.emplace(Run{block.header, core::FrameCursor(block.stored), base, *find(block.journal),
-                   &lane->second});
+                   &lane->second, block.salt});
+  if (form_ == Form::kBlocks) bundle_.make(block, lane->second.boot);
 }
 
 /// All that its records have in common: once, for the time is theirs.
@@ -219,6 +224,25 @@ void StreamUnpacker::tell_record() {
   run_.reset();
 }
 
+/// As it stands in the spill: taking its records out is the reader's.
+void StreamUnpacker::tell_block() {
+  const format::BlockHeader& header = run_->header;
+  tell(EnvelopeKind::kBlocks, bundle_.bytes());
+  name_journal(run_->journal, envelope_);
+  name_lane(header.lane_id(), *run_->lane);
+  envelope_.offset = std::max<std::uint64_t>(header.base_offset(), position_);
+  envelope_.next_offset = header.base_offset() + header.count();
+  envelope_.salt = run_->salt;
+  position_ = envelope_.next_offset;
+  behind_ = core::CursorPosition{envelope_.journal, envelope_.journal_sequence, position_};
+  run_.reset();
+}
+
+std::uint64_t StreamUnpacker::records() const {
+  if (envelope_.kind == EnvelopeKind::kRecord) return 1;
+  return envelope_.kind == EnvelopeKind::kBlocks ? envelope_.next_offset - envelope_.offset : 0;
+}
+
 /// One message a journal: a gap that reaches over a journal's end is told in parts.
 void StreamUnpacker::tell_gap() {
   if (ranges_.empty()) {  // nothing can be told before a journal is known
@@ -247,7 +271,8 @@ void StreamUnpacker::tell_gap() {
   if (gap_->first_offset >= gap_->next_offset) gap_.reset();
 }
 
-Envelope StreamUnpacker::refused_gap(const core::CursorPosition& behind) const {
+Envelope StreamUnpacker::refused_gap(const core::CursorPosition& behind,
+                                     std::uint64_t records) const {
   Envelope gap;
   gap.kind = EnvelopeKind::kGap;
   gap.gateway = origin_.gateway;
@@ -257,7 +282,7 @@ Envelope StreamUnpacker::refused_gap(const core::CursorPosition& behind) const {
   name_journal(
       range != nullptr ? *range : core::JournalRange{behind.journal, behind.journal_sequence, 0, 0},
       gap);
-  gap.offset = behind.next_offset - 1;
+  gap.offset = behind.next_offset - records;
   gap.next_offset = behind.next_offset;
   gap.reason = static_cast<std::uint8_t>(format::GapReason::refused);
   return gap;
@@ -294,6 +319,7 @@ Result<void> StreamUnpacker::take_lane(const core::Block& block) {
             {}};
     clock_.learn_lane(identity);
   }
+  if (form_ == Form::kBlocks) bundle_.learn_lane(block);
   const Totals totals{block.header.lane_end(), declaration.rejected(), declaration.closed() == 1};
   if (lane.told != totals) {
     tell(EnvelopeKind::kLane);
@@ -307,6 +333,7 @@ Result<void> StreamUnpacker::take_lane(const core::Block& block) {
   if (totals.closed) {
     lanes_.erase(id);
     clock_.forget_lane(id);
+    bundle_.forget_lane(id);
   }
   return {};
 }
@@ -323,6 +350,7 @@ Result<void> StreamUnpacker::take_clock(const core::Block& block) {
   }
   bool& told = boots_[boot];
   clock_.learn_reading(reading);
+  if (form_ == Form::kBlocks) bundle_.learn_clock(boot, block);
   // The first of a session is enough: what comes after it has its time.
   const bool possible = reading.utc_ns() < kTimeLimit && reading.boottime_ns() < kTimeLimit;
   if (told || reading.certain() == 0 || !possible) return {};

@@ -1,5 +1,6 @@
 // StreamUnpacker: one stream of the spill as the messages that an engine is told of it, one after the
-// other: records, gaps, and what explains them (lanes, clock readings, schemas).
+// other: records (or, if it is so asked, whole blocks of them), gaps, and what explains them (lanes,
+// clock readings, schemas).
 //
 // One thread, no I/O of its own: it reads its BlockSource when asked. What its envelope and payload
 // show is good until pop().
@@ -22,6 +23,7 @@
 #include "spillway/core/lane_clock.h"
 #include "uplink/protocol/envelope.h"
 #include "uplink/session/block_source.h"
+#include "uplink/sinks/block_bundle.h"
 
 namespace spillway::uplink {
 
@@ -32,8 +34,11 @@ class StreamUnpacker {
   static constexpr std::size_t kBootsMax = 4096;
   static constexpr std::size_t kSchemasMax = 1024;
 
+  /// How records are told: one by one, or a message for each block of the spill.
+  enum class Form : std::uint8_t { kRecords, kBlocks };
+
   /// `self`: whose the stream is, if it is no other gateway's.
-  StreamUnpacker(BlockSource& source, const Origin& self);
+  StreamUnpacker(BlockSource& source, const Origin& self, Form form = Form::kRecords);
 
   /// Goes to the cursor. kUnavailable: the spill ends before it.
   [[nodiscard]] core::Result<void> begin();
@@ -47,8 +52,12 @@ class StreamUnpacker {
   /// nothing.
   [[nodiscard]] const std::optional<core::CursorPosition>& behind() const { return behind_; }
 
-  /// What is told of a record that is a dead letter here.
-  [[nodiscard]] Envelope refused_gap(const core::CursorPosition& behind) const;
+  /// How many records the message holds; they end where behind() stands.
+  [[nodiscard]] std::uint64_t records() const;
+
+  /// What is told of so many records before `behind` that are dead letters here.
+  [[nodiscard]] Envelope refused_gap(const core::CursorPosition& behind,
+                                     std::uint64_t records) const;
   [[nodiscard]] const Origin& origin() const { return origin_; }
 
  private:
@@ -72,6 +81,7 @@ class StreamUnpacker {
     std::uint64_t next = 0;  // the offset of the next frame
     core::JournalRange journal;
     const Lane* lane = nullptr;
+    std::uint64_t salt = 0;
     bool named = false;  // in the envelope
   };
 
@@ -82,6 +92,7 @@ class StreamUnpacker {
   [[nodiscard]] core::Result<void> take_clock(const core::Block& block);
   void take_schema(const core::Block& block);
   void tell_record();
+  void tell_block();
   void tell_gap();
   void tell(EnvelopeKind kind, std::span<const std::byte> payload = {});
   [[nodiscard]] core::Result<const core::JournalRange*> range_of(const core::Block& block);
@@ -95,6 +106,7 @@ class StreamUnpacker {
 
   BlockSource& source_;
   Origin origin_;
+  Form form_;
   std::vector<core::JournalRange> ranges_;
   core::Uuid reading_;          // the journal in which ...
   std::uint64_t position_ = 0;  // ... everything below this was told
@@ -103,6 +115,7 @@ class StreamUnpacker {
   std::optional<core::Gap> gap_;  // before what is in run_
   std::unordered_map<std::uint64_t, Lane> lanes_;
   core::LaneClock clock_;
+  BlockBundle bundle_;  // of the block in run_, where blocks are told
   std::map<core::Uuid, bool> boots_;  // those that the clock knows; true: and were told
   std::set<std::uint64_t> schemas_;
 

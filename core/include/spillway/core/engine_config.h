@@ -37,11 +37,15 @@ struct EngineUrl {
 /// kInvalidArgument says what is wrong with it. A password in it is wrong: it has a file.
 [[nodiscard]] Result<EngineUrl> parse_engine_url(std::string_view url);
 
-/// How a record stands in a message's payload.
+/// How records stand in a message's payload.
 enum class EnginePayload : std::uint8_t {
-  kRaw,   // its bytes as the producer made them
-  kJson,  // printed by its schema
+  kRaw,     // one: its bytes as the producer made them
+  kJson,    // one, printed by its schema
+  kBlocks,  // a block of them as it stands in the spill
 };
+
+/// As the configuration says it.
+[[nodiscard]] std::string_view name_of(EnginePayload payload);
 
 /// [uplink.rabbitmq]
 struct RabbitmqConfig {
