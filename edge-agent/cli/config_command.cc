@@ -130,8 +130,9 @@ json::object describe(const core::EngineConfig& engine) {
 }
 
 void print_engine(const core::EngineConfig& engine) {
-  std::cout << "engine    " << engine.url.hosts_text() << ": payload " << core::name_of(engine.payload)
-            << ", up to " << engine.window_messages << " messages on their way";
+  std::cout << "engine    " << engine.url.hosts_text() << ": payload "
+            << core::name_of(engine.payload) << ", up to " << engine.window_messages
+            << " messages on their way";
   if (is_rabbitmq(engine)) {
     std::cout << "; exchange " << engine.rabbitmq.exchange << ", routing key "
               << engine.rabbitmq.routing_key;

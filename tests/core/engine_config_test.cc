@@ -130,9 +130,16 @@ TEST(EngineConfig, WithoutKeysItHasItsDefaults) {
   EXPECT_FALSE(good("url=\"ws://h\"\n").engine.used());
 }
 
+TEST(EngineConfig, APayloadIsReadAsItIsNamed) {
+  for (const auto payload : {EnginePayload::kRaw, EnginePayload::kJson, EnginePayload::kBlocks}) {
+    const std::string said = "payload=\"" + std::string(name_of(payload)) + "\"\n";
+    EXPECT_EQ(good("url=\"amqp://h\"\n" + said).engine.payload, payload);
+  }
+}
+
 TEST(EngineConfig, WhatCouldNotWorkIsRefused) {
   const std::string url = "url=\"amqp://user@h\"\n";
-  expect_complaint(url + "payload=\"xml\"", "\"raw\" or \"json\"");
+  expect_complaint(url + "payload=\"xml\"", "\"raw\", \"json\" or \"blocks\"");
   expect_complaint(url + "window_messages=2000000", "window_messages");
   expect_complaint("url=\"amqp://h\"\npassword_file=\"/p\"", "without a user");
   expect_complaint(url + "[uplink.tls]\nca=\"/ca\"", "amqps://");

@@ -29,9 +29,7 @@ core::CursorPosition position_in(const core::JournalRange& range, std::uint64_t 
 }  // namespace
 
 StreamUnpacker::StreamUnpacker(BlockSource& source, const Origin& self, Form form)
-    : source_(source),
-      origin_(source.origin() != nullptr ? *source.origin() : self),
-      form_(form) {
+    : source_(source), origin_(source.origin() != nullptr ? *source.origin() : self), form_(form) {
   tell(EnvelopeKind::kRecord);
   ready_ = false;
 }

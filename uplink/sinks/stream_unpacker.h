@@ -115,7 +115,7 @@ class StreamUnpacker {
   std::optional<core::Gap> gap_;  // before what is in run_
   std::unordered_map<std::uint64_t, Lane> lanes_;
   core::LaneClock clock_;
-  BlockBundle bundle_;  // of the block in run_, where blocks are told
+  BlockBundle bundle_;                // of the block in run_, where blocks are told
   std::map<core::Uuid, bool> boots_;  // those that the clock knows; true: and were told
   std::set<std::uint64_t> schemas_;
 

@@ -28,6 +28,14 @@ class Server:
         self.answer = lambda lines, request: (204, {})
         self.server = None
 
+    @staticmethod
+    def lines_of(headers, body):
+        """A body of blocks is one: what the request says of them, and their bytes."""
+        if headers["Content-Type"] == "application/x-ndjson":
+            return [json.loads(line) for line in body.splitlines()]
+        said = {name.lower().removeprefix("spillway-"): value for name, value in headers.items() if name.lower().startswith("spillway-")}
+        return [{**said, "payload_base64": base64.b64encode(body).decode()}]
+
     def start(self):
         outer = self
 
@@ -36,7 +44,7 @@ class Server:
 
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                lines = [json.loads(line) for line in body.splitlines()]
+                lines = outer.lines_of(self.headers, body)
                 status, headers = outer.answer(lines, self)
                 outer.posts += 1
                 if status == 204:
@@ -150,6 +158,28 @@ class HttpSink(unittest.TestCase):
         self.server.answer = lambda _lines, _request: (204, {})
         self.wait_all(world)
         self.assertEqual(([], 0), judge(self.server.messages(), world.put_lines))
+
+    def test_blocks_go_as_they_stand_in_the_spill_and_a_refused_one_stops_nobody(self):
+        def answer(lines, _):
+            bad = any(b"number 77 " in base64.b64decode(line["payload_base64"]) for line in lines if line["kind"] == "blocks")
+            return (413, {}) if bad else (204, {})
+
+        self.server.answer = answer
+        world = self.world(keys='payload = "blocks"').start()
+        for first in range(0, 300, 20):
+            world.put("sensor/one", (f"number {n} of all" for n in range(first, first + 20)))
+        self.wait_all(world)
+        refused = sum("answered 413" in line for line in world.command("dead", "list", "--uplink", "cloud", "--config", world.gateway_config)
+                      .stdout.splitlines())  # fmt: skip
+        blocks = [line for line in self.server.lines if line["kind"] == "blocks"]
+        self.assertEqual([], [line for line in self.server.lines if line["kind"] == "record"])
+        self.assertEqual({"sensor/one"}, {line["topic"] for line in blocks})
+        self.assertGreaterEqual(refused, 20)
+        seen = sorted(offset for line in blocks for offset in range(int(line["offset"]), int(line["next-offset"])))
+        self.assertEqual(len(seen), len(set(seen)))
+        self.assertEqual(300, len(seen) + refused)
+        content = b"".join(base64.b64decode(line["payload_base64"]) for line in blocks)
+        self.assertEqual(300 - refused, sum(f"number {n} of all".encode() in content for n in range(300)))
 
     def test_json_and_a_token(self):
         token = self.folder / "token"

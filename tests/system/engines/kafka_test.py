@@ -6,6 +6,7 @@ client (kcat), and by the inbox, beside the producers' own tallies.
 
 import argparse
 import contextlib
+import itertools
 import json
 import pathlib
 import random
@@ -100,12 +101,27 @@ class KafkaTest(unittest.TestCase):
 
     def test_the_inbox_has_each_record_once_though_broker_uplink_and_consumer_are_killed(self):
         self.topic = "inbox"
+        self.judge(self.kill_everybody(kills=24))
+
+    def test_so_it_has_in_blocks(self):
+        self.topic = "blocks"
+        world = self.kill_everybody(kills=12, uplink_keys='payload = "blocks"')
+        headers = [headers for _, _, headers, _, _ in BROKER.read_topic(self.topic, 1)]
+        self.assertEqual([], [one for one in headers if one["spillway-kind"] == "record"])
+        ranges = sorted((int(one["spillway-journal-sequence"]), int(one["spillway-offset"]), int(one["spillway-next-offset"]))
+                        for one in headers if one["spillway-kind"] == "blocks")  # fmt: skip
+        self.assertEqual([], [pair for pair in itertools.pairwise(ranges) if pair[0][0] == pair[1][0] and pair[1][1] < pair[0][2]])
+        self.assertEqual(world.acknowledged(), sum(end - begin for _, begin, end in ranges))
+        print(f"{len(ranges)} blocks with {world.acknowledged()} records", flush=True)
+
+    def kill_everybody(self, kills, uplink_keys=""):
+        """Broker, uplink and consumer, while records go into the inbox, which is judged; returns the world."""
         chance = random.Random(ARGUMENTS.seed)
         BROKER.create_topic(self.topic, partitions=4)
-        world = self.world(consumer_keys=self.source_keys('instance = "only"'))
+        world = self.world(uplink_keys=uplink_keys, consumer_keys=self.source_keys('instance = "only"'))
         self.start(world, world.consumer)
         producers = produce(world)
-        for kill in range(24):
+        for kill in range(kills):
             time.sleep(chance.uniform(0.05, 1.2))  # the random instant; nothing is being waited for
             if kill in (7, 15):
                 BROKER.kill()
@@ -121,7 +137,7 @@ class KafkaTest(unittest.TestCase):
         print(json.dumps(report), flush=True)
         self.assertEqual([], broken_promises(report))
         self.assertEqual(spilled, report["delivered"])
-        self.judge(world)
+        return world
 
     def test_consumers_of_one_group_share_the_partitions_and_take_over(self):
         self.topic = "shared"

@@ -38,6 +38,17 @@ std::string base64(std::span<const std::byte> bytes) {
 
 }  // namespace
 
+HttpBatch HttpBatch::of_blocks(const SinkMessage& message) {
+  HttpBatch batch;
+  batch.headers_ = {"Content-Type: " + std::string(message.content_type)};
+  for (const auto& [name, value] : write_envelope(*message.envelope)) {
+    batch.headers_.push_back(std::string(name) + ": " + value);
+  }
+  batch.body_.assign(reinterpret_cast<const char*>(message.payload.data()), message.payload.size());
+  batch.lines_.push_back({message.ticket, 0, message_id(*message.envelope)});
+  return batch;
+}
+
 void HttpBatch::add(const SinkMessage& message) {
   std::string line = "{";
   for (const auto& [name, value] : write_envelope(*message.envelope)) {

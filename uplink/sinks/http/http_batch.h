@@ -1,7 +1,7 @@
-// HttpBatch: messages as one POST's body: NDJSON, a line for each.
+// HttpBatch: messages as one POST: NDJSON, a line for each, or a block of records as it stands in the spill.
 //
 // A line has the envelope's headers as its members, without their "spillway-", and the payload: `payload` where
-// it is JSON, else `payload_base64`.
+// it is JSON, else `payload_base64`. A block is the body, and its envelope's headers are the request's.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +14,8 @@ namespace spillway::uplink {
 
 class HttpBatch {
  public:
+  [[nodiscard]] static HttpBatch of_blocks(const SinkMessage& message);
+  /// Of anything else.
   void add(const SinkMessage& message);
   void clear() { *this = {}; }
   /// The lines [first, end), for a server that must say which of them it does not take.
@@ -23,6 +25,8 @@ class HttpBatch {
   [[nodiscard]] std::size_t size() const { return lines_.size(); }
   [[nodiscard]] const std::string& body() const { return body_; }
   [[nodiscard]] std::uint64_t ticket(std::size_t line) const { return lines_[line].ticket; }
+  /// What its body is, and what the request says of it: "name: value".
+  [[nodiscard]] const std::vector<std::string>& headers() const { return headers_; }
   /// The same for the same lines: Idempotency-Key.
   [[nodiscard]] std::string key() const;
 
@@ -34,6 +38,7 @@ class HttpBatch {
   };
   std::string body_;
   std::vector<Line> lines_;
+  std::vector<std::string> headers_{"Content-Type: application/x-ndjson"};
 };
 
 }  // namespace spillway::uplink

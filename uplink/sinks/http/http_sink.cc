@@ -97,6 +97,7 @@ class HttpSink final : public Sink {
   void hold(long status);
   void split(long status, std::vector<SinkOutcome>& outcomes);
   [[nodiscard]] std::string answer_text(long status) const;
+  void end_batch();
   void set_headers(const HttpBatch& batch);
 
   core::EngineConfig engine_;
@@ -161,19 +162,29 @@ std::size_t HttpSink::on_body(char* bytes, std::size_t size, std::size_t count, 
 Result<Offered> HttpSink::offer(const SinkMessage& message) {
   if (easy_ == nullptr) return fail(ErrorCode::kUnavailable, url_ + ": not connected");
   if (owed_ >= engine_.window_messages) return Offered::kFull;
-  gathering_.add(message);
   ++owed_;
+  if (message.envelope->kind == EnvelopeKind::kBlocks) {
+    end_batch();
+    waiting_.push_back(HttpBatch::of_blocks(message));
+    return Offered::kTaken;
+  }
+  gathering_.add(message);
   const core::HttpConfig& http = engine_.http;
   if (gathering_.size() >= http.batch_records || gathering_.body().size() >= http.batch_bytes) {
-    waiting_.push_back(std::move(gathering_));
-    gathering_.clear();
+    end_batch();
   }
   return Offered::kTaken;
 }
 
+void HttpSink::end_batch() {
+  if (gathering_.empty()) return;
+  waiting_.push_back(std::move(gathering_));
+  gathering_.clear();
+}
+
 void HttpSink::set_headers(const HttpBatch& batch) {
-  curl_slist* list = curl_slist_append(nullptr, "Content-Type: application/x-ndjson");
-  list = curl_slist_append(list, ("Idempotency-Key: " + batch.key()).c_str());
+  curl_slist* list = curl_slist_append(nullptr, ("Idempotency-Key: " + batch.key()).c_str());
+  for (const std::string& header : batch.headers()) list = curl_slist_append(list, header.c_str());
   list = curl_slist_append(list, "Expect:");  // no question before each body
   headers_.reset(list);
   curl_easy_setopt(easy_.get(), CURLOPT_HTTPHEADER, list);
@@ -182,11 +193,8 @@ void HttpSink::set_headers(const HttpBatch& batch) {
 Result<void> HttpSink::begin() {
   if (busy_ || Clock::now() < held_until_) return {};
   hindrance_.clear();
-  if (waiting_.empty()) {
-    if (gathering_.empty()) return {};
-    waiting_.push_back(std::move(gathering_));
-    gathering_.clear();
-  }
+  if (waiting_.empty()) end_batch();
+  if (waiting_.empty()) return {};
   const HttpBatch& batch = waiting_.front();
   set_headers(batch);
   answer_.clear();
