@@ -7,20 +7,18 @@
 
 #include <array>
 #include <chrono>
-#include <cstdio>
-#include <cstdlib>
-#include <string>
 #include <string_view>
-#include <utility>
-#include <vector>
+
+#include "bench/engines/bare.h"
 
 namespace {
 
 constexpr int kTransactionMs = 30'000;
 
+using namespace spillway::bench;
+
 [[noreturn]] void die(const char* what, const char* why) {
-  std::fprintf(stderr, "kafka_bare: %s: %s\n", what, why);
-  std::exit(3);
+  give_up(std::string(what) + ": " + why);
 }
 
 void check(rd_kafka_error_t* error, const char* what) {
@@ -53,34 +51,14 @@ rd_kafka_t* open_producer(const char* brokers, bool transactions) {
   return producer;
 }
 
-/// As the sink's of a record (docs/engines.md), the offset's left out.
-const std::vector<std::pair<std::string_view, std::string_view>> kHeaders{
-    {"spillway-kind", "record"},
-    {"spillway-gateway", "0f0e0d0c-0b0a-4908-8706-050403020100"},
-    {"spillway-gateway-name", "site/pump"},
-    {"spillway-journal", "1f0e0d0c-0b0a-4908-8706-050403020100"},
-    {"spillway-journal-sequence", "1"},
-    {"spillway-journal-first", "0"},
-    {"spillway-stream", "telemetry"},
-    {"spillway-lane", "12345678901234567890"},
-    {"spillway-topic", "bench/1"},
-    {"spillway-producer", "bench-producer"},
-    {"spillway-boot", "2f0e0d0c-0b0a-4908-8706-050403020100"},
-    {"spillway-time", "1795849570000000000"},
-    {"spillway-boottime", "123456789012345"},
-    {"content-type", "application/octet-stream"},
-};
-
-rd_kafka_headers_t* headers_of(long record) {
-  rd_kafka_headers_t* headers = rd_kafka_headers_new(kHeaders.size() + 1);
-  for (const auto& [name, value] : kHeaders) {
-    rd_kafka_header_add(headers, name.data(), static_cast<ssize_t>(name.size()), value.data(),
-                        static_cast<ssize_t>(value.size()));
+rd_kafka_headers_t* make_headers(std::uint64_t record) {
+  rd_kafka_headers_t* made = rd_kafka_headers_new(16);
+  for (const auto& [name, value] : headers_of(record)) {
+    rd_kafka_header_add(made, name, -1, value.data(), static_cast<ssize_t>(value.size()));
   }
-  const std::string offset = std::to_string(record);
-  rd_kafka_header_add(headers, "spillway-offset", -1, offset.data(),
-                      static_cast<ssize_t>(offset.size()));
-  return headers;
+  constexpr std::string_view kBytes = "application/octet-stream";
+  rd_kafka_header_add(made, "content-type", -1, kBytes.data(), kBytes.size());
+  return made;
 }
 
 void produce(rd_kafka_t* producer, rd_kafka_topic_t* topic, std::string& payload, long record) {
@@ -97,7 +75,7 @@ void produce(rd_kafka_t* producer, rd_kafka_topic_t* topic, std::string& payload
   parts[3].u.mem.ptr = payload.data();
   parts[3].u.mem.size = payload.size();
   parts[4].vtype = RD_KAFKA_VTYPE_HEADERS;
-  parts[4].u.headers = headers_of(record);
+  parts[4].u.headers = make_headers(static_cast<std::uint64_t>(record));
   check(rd_kafka_produceva(producer, parts.data(), parts.size()), "produce");
 }
 

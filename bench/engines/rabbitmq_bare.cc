@@ -1,8 +1,6 @@
-// rabbitmq_bare: the bare loop beside which the RabbitMQ sink is measured: the same library, and for
-// each message the same headers, persistent, mandatory and confirmed, with the same window. It reads
-// no spill and keeps no cursor.
-//
-//   rabbitmq_bare PORT EXCHANGE ROUTING_KEY MESSAGES BYTES WINDOW
+// rabbitmq_bare PORT EXCHANGE ROUTING_KEY MESSAGES BYTES WINDOW: the bare loop beside which the RabbitMQ sink is
+// measured: the same library, and for each message the same headers, persistent, mandatory and confirmed,
+// with the same window.
 //
 // Prints the messages a second from the first confirm to the last.
 #include <amqp.h>
@@ -11,22 +9,14 @@
 #include <sys/time.h>
 
 #include <array>
-#include <chrono>
-#include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-#include <string>
-#include <utility>
-#include <vector>
+
+#include "bench/engines/bare.h"
 
 namespace {
 
-constexpr amqp_channel_t kChannel = 1;
+using namespace spillway::bench;
 
-[[noreturn]] void give_up(const char* what) {
-  std::fprintf(stderr, "rabbitmq_bare: %s\n", what);
-  std::exit(3);
-}
+constexpr amqp_channel_t kChannel = 1;
 
 amqp_bytes_t text(const std::string& from) { return {from.size(), const_cast<char*>(from.data())}; }
 
@@ -45,27 +35,13 @@ class Publisher {
   ~Publisher() { amqp_destroy_connection(connection_); }
 
   void publish(const std::string& exchange, const std::string& key, const std::string& body) {
-    const std::string number = std::to_string(published_);
-    headers_ = {{"spillway-kind", "record"},
-                {"spillway-gateway", kUuid},
-                {"spillway-gateway-name", "demo/gateway"},
-                {"spillway-journal", kUuid},
-                {"spillway-journal-sequence", "0"},
-                {"spillway-journal-first", "0"},
-                {"spillway-stream", "telemetry"},
-                {"spillway-offset", number},
-                {"spillway-lane", "14627333968358193854"},
-                {"spillway-topic", "demo/0"},
-                {"spillway-producer", "tally-0"},
-                {"spillway-boot", kUuid},
-                {"spillway-time", std::to_string(1'700'000'000'000'000'000 + published_)},
-                {"spillway-boottime", std::to_string(5'000'000'000'000 + published_)}};
+    headers_ = headers_of(published_);
     for (std::size_t i = 0; i < headers_.size(); ++i) {
       entries_[i].key = amqp_cstring_bytes(headers_[i].first);
       entries_[i].value.kind = AMQP_FIELD_KIND_UTF8;
       entries_[i].value.value.bytes = text(headers_[i].second);
     }
-    const std::string id = kUuid + "/" + kUuid + "/telemetry/" + number;
+    const std::string id = message_id_of(published_);
     amqp_basic_properties_t properties{};
     properties._flags = AMQP_BASIC_HEADERS_FLAG | AMQP_BASIC_DELIVERY_MODE_FLAG |
                         AMQP_BASIC_MESSAGE_ID_FLAG | AMQP_BASIC_APP_ID_FLAG |
@@ -106,9 +82,8 @@ class Publisher {
   [[nodiscard]] std::uint64_t confirmed() const { return confirmed_; }
 
  private:
-  inline static const std::string kUuid = "0f0e0d0c-0b0a-4908-8706-050403020100";
   amqp_connection_state_t connection_;
-  std::vector<std::pair<const char*, std::string>> headers_;
+  Headers headers_;
   std::array<amqp_table_entry_t, 16> entries_{};
   std::uint64_t published_ = 0;
   std::uint64_t confirmed_ = 0;
@@ -118,26 +93,20 @@ class Publisher {
 
 int main(int argc, char** argv) {
   if (argc != 7) give_up("PORT EXCHANGE ROUTING_KEY MESSAGES BYTES WINDOW");
-  using Clock = std::chrono::steady_clock;
   Publisher publisher(std::atoi(argv[1]));
   const std::string exchange = argv[2];
   const std::string key = argv[3];
   const auto messages = std::strtoull(argv[4], nullptr, 10);
   const std::string body(std::strtoull(argv[5], nullptr, 10), 'x');
   const auto window = std::strtoull(argv[6], nullptr, 10);
-  Clock::time_point first{};
-  std::uint64_t at_first = 0;
+  Rate rate;
   while (publisher.confirmed() < messages) {
     const bool full = publisher.published() - publisher.confirmed() >= window;
     const bool all = publisher.published() == messages;
     if (!full && !all) publisher.publish(exchange, key, body);
     if (full || all || publisher.published() % 64 == 0) publisher.take_confirms(full || all);
-    if (at_first == 0 && publisher.confirmed() != 0) {
-      at_first = publisher.confirmed();
-      first = Clock::now();
-    }
+    rate.acknowledged(publisher.confirmed());
   }
-  const double took_s = std::chrono::duration<double>(Clock::now() - first).count();
-  std::printf("%.0f\n", static_cast<double>(messages - at_first) / took_s);
+  rate.print(messages);
   return 0;
 }
