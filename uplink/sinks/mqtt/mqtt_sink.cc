@@ -115,6 +115,7 @@ class MqttSink final : public Sink {
   [[nodiscard]] Result<void> set_up();
   [[nodiscard]] Result<void> loop(std::uint64_t wait_ns);
   [[nodiscard]] Result<void> check_patience() const;
+  [[nodiscard]] std::uint64_t room() const;
   void refuse(std::uint64_t ticket, std::string reason);
   /// The topic to send: none where its alias says enough.
   [[nodiscard]] const char* alias(const std::string& topic, Properties& properties);
@@ -133,6 +134,7 @@ class MqttSink final : public Sink {
   bool connected_ = false;
   std::optional<Error> failure_;
   std::uint64_t window_ = 0;
+  bool is_proven_ = false;  // a message of this connection was stored
   std::uint16_t aliases_max_ = 0;
   std::unordered_map<std::string, std::uint16_t> aliases_;
   std::unordered_map<int, std::uint64_t> on_way_;  // their tickets
@@ -234,6 +236,7 @@ void MqttSink::on_published(int message, int reason) {
   if (found == on_way_.end()) return;
   heard_ = Clock::now();
   if (reason == MQTT_RC_SUCCESS) {
+    is_proven_ = true;
     outcomes_.push_back({found->second, SinkOutcome::Kind::kStored, {}});
     on_way_.erase(found);
     return;
@@ -266,10 +269,14 @@ const char* MqttSink::alias(const std::string& topic, Properties& properties) {
   return topic.c_str();
 }
 
+/// Alone until one was stored: were nobody subscribed for the first and somebody for those behind it, they
+/// would get in before it.
+std::uint64_t MqttSink::room() const { return is_proven_ ? window_ : 1; }
+
 Result<Offered> MqttSink::offer(const SinkMessage& message) {
   if (!connected_) return fail(ErrorCode::kUnavailable, what() + ": not connected");
   if (failure_) return tl::unexpected(*failure_);
-  if (on_way_.size() >= window_) return Offered::kFull;
+  if (on_way_.size() >= room()) return Offered::kFull;
   Properties properties;
   properties.text(MQTT_PROP_CONTENT_TYPE, std::string(message.content_type));
   for (const auto& [name, value] : write_envelope(*message.envelope)) properties.pair(name, value);
@@ -318,6 +325,7 @@ void MqttSink::disconnect() {
   if (client_ != nullptr && connected_) mosquitto_disconnect(client_.get());
   client_.reset();
   connected_ = false;
+  is_proven_ = false;
   failure_.reset();
   aliases_.clear();
   on_way_.clear();
