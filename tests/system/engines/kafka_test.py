@@ -296,15 +296,15 @@ class KafkaTest(unittest.TestCase):
         self.topic = "throttled"
         BROKER.create_topic(self.topic)
         world = self.world()
-        BROKER.alter("clients", None, "producer_byte_rate=30000")
+        BROKER.alter("clients", None, "producer_byte_rate=150000")
         try:
             self.start(world)
-            world.fill(0, 3000, 64)
+            world.fill(0, 20_000, 64)  # with their headers about 12 MB: the quota is felt for more than a minute
             self.assertEqual("blocked", self.wait_for_error(world, "throttle")["state"])
         finally:
             BROKER.alter("clients", None, "producer_byte_rate", delete=True)
         wait_until(world.drained, f"the drain: {world.uplink.log_tail()}")
-        self.assertEqual(3000, self.judge(world).records)
+        self.assertEqual(20_000, self.judge(world).records)
 
     def test_a_broker_that_hangs_for_a_while_loses_and_doubles_nothing(self):
         self.topic = "hanging"
