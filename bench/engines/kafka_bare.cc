@@ -1,5 +1,5 @@
-// kafka_bare BROKERS TOPIC RECORDS BYTES [TRANSACTION_RECORDS]: what librdkafka does alone: a loop that
-// produces messages with the sink's settings and headers of the same size, and nothing else around it.
+// kafka_bare BROKERS TOPIC RECORDS BYTES [TRANSACTION_RECORDS [TRANSACTIONAL_ID]]: what librdkafka does alone: a
+// loop that produces messages with the sink's settings and headers of the same size, and nothing else around it.
 //
 // With TRANSACTION_RECORDS in transactions of so many, otherwise idempotent. Prints the records a second,
 // from the first to the last acknowledgement.
@@ -32,7 +32,8 @@ void set(rd_kafka_conf_t* conf, const char* key, const char* value) {
   }
 }
 
-rd_kafka_t* open_producer(const char* brokers, bool transactions) {
+/// `transactional_id`: null for none.
+rd_kafka_t* open_producer(const char* brokers, const char* transactional_id) {
   rd_kafka_conf_t* conf = rd_kafka_conf_new();
   set(conf, "bootstrap.servers", brokers);
   set(conf, "enable.idempotence", "true");
@@ -42,12 +43,13 @@ rd_kafka_t* open_producer(const char* brokers, bool transactions) {
   set(conf, "queue.buffering.max.messages", "200000");
   set(conf, "queue.buffering.max.kbytes", "32768");
   set(conf, "delivery.report.only.error", "true");
-  if (transactions) set(conf, "transactional.id", "kafka-bare");
+  if (transactional_id != nullptr) set(conf, "transactional.id", transactional_id);
   std::array<char, 512> reason{};
   rd_kafka_t* producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf, reason.data(), reason.size());
   if (producer == nullptr) die("producer", reason.data());
-  if (transactions)
+  if (transactional_id != nullptr) {
     check(rd_kafka_init_transactions(producer, kTransactionMs), "init_transactions");
+  }
   return producer;
 }
 
@@ -82,11 +84,14 @@ void produce(rd_kafka_t* producer, rd_kafka_topic_t* topic, std::string& payload
 }  // namespace
 
 int main(int count, char** words) {
-  if (count < 5) die("usage", "kafka_bare BROKERS TOPIC RECORDS BYTES [TRANSACTION_RECORDS]");
+  if (count < 5) {
+    die("usage", "kafka_bare BROKERS TOPIC RECORDS BYTES [TRANSACTION_RECORDS [TRANSACTIONAL_ID]]");
+  }
   const long records = std::atol(words[3]);
   const long transaction = count > 5 ? std::atol(words[5]) : 0;
   std::string payload(static_cast<std::size_t>(std::atol(words[4])), 'x');
-  rd_kafka_t* producer = open_producer(words[1], transaction != 0);
+  const char* transactional_id = count > 6 ? words[6] : "kafka-bare";
+  rd_kafka_t* producer = open_producer(words[1], transaction != 0 ? transactional_id : nullptr);
   rd_kafka_topic_t* topic = rd_kafka_topic_new(producer, words[2], nullptr);
   const rd_kafka_metadata_t* metadata = nullptr;  // so that finding the brokers is not measured
   if (rd_kafka_metadata(producer, 0, topic, &metadata, kTransactionMs) !=

@@ -306,6 +306,21 @@ class KafkaTest(unittest.TestCase):
         wait_until(world.drained, f"the drain: {world.uplink.log_tail()}")
         self.assertEqual(20_000, self.judge(world).records)
 
+    def test_a_producer_that_takes_over_the_transactional_id_is_named_and_costs_nothing(self):
+        self.topic = "fenced"
+        for topic in (self.topic, "elsewhere"):
+            BROKER.create_topic(topic)
+        world = self.world()
+        self.start(world)
+        producers = produce(world)
+        wait_until(world.acknowledged, "the first acknowledgement")
+        gateway = world.status()["agent"]["gateway"]["id"]
+        subprocess.run([str(pathlib.Path(ARGUMENTS.bin) / "kafka_bare"), BROKER.address, "elsewhere", "1", "8", "1", f"spillway.{gateway}.cloud"],
+                       timeout=60, check=True, stdout=subprocess.DEVNULL)  # fmt: skip
+        wait_until(lambda: "has taken over" in world.uplink.log_path.read_text(), "the log's word about it")
+        spilled = finish(world, producers)
+        self.assertEqual(spilled, self.judge(world).records)
+
     def test_a_broker_that_hangs_for_a_while_loses_and_doubles_nothing(self):
         self.topic = "hanging"
         BROKER.create_topic(self.topic, partitions=2)
