@@ -6,6 +6,7 @@ import base64
 import http.server
 import json
 import pathlib
+import ssl
 import sys
 import tempfile
 import threading
@@ -16,14 +17,18 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 from engine_tests import main  # noqa: E402
 from harness import free_port, wait_until  # noqa: E402
-from sink_world import SinkWorld, judge  # noqa: E402
+from sink_world import SinkWorld, judge, wait_window_is_full  # noqa: E402
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "network"))
+from certificates import make_certificates  # noqa: E402
 
 
 class Server:
     """Answers as `answer(lines, request)` says: a status, and more headers."""
 
-    def __init__(self):
+    def __init__(self, certificates=None):
         self.port = free_port()
+        self.certificates = certificates  # the folder of them; https
         self.lines, self.posts, self.keys = [], 0, []
         self.answer = lambda lines, request: (204, {})
         self.server = None
@@ -62,6 +67,10 @@ class Server:
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
         self.server.daemon_threads = True
+        if self.certificates:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(self.certificates / "server.pem", self.certificates / "server.key")
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
         self.server.handle_error = lambda *_: None  # a client that was killed
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
         return self
@@ -88,8 +97,8 @@ class HttpSink(unittest.TestCase):
         self.server = Server().start()
         self.addCleanup(self.server.stop)
 
-    def world(self, keys="", tables=""):
-        world = SinkWorld(ARGUMENTS.bin, f"http://127.0.0.1:{self.server.port}/ingest/spillway", keys=keys, tables=tables)
+    def world(self, keys="", tables="", scheme="http"):
+        world = SinkWorld(ARGUMENTS.bin, f"{scheme}://127.0.0.1:{self.server.port}/ingest/spillway", keys=keys, tables=tables)
         self.addCleanup(world.close)
         return world
 
@@ -133,6 +142,32 @@ class HttpSink(unittest.TestCase):
         records = [line for line in self.server.lines if line["kind"] == "record"]
         self.assertEqual(199, len(records))
         self.assertEqual(199, len({line["offset"] for line in records}))
+
+    def test_a_server_that_does_not_answer_holds_no_more_than_the_window_and_loses_nothing(self):
+        released = threading.Event()
+        self.addCleanup(released.set)
+        self.server.answer = lambda _lines, _request: (204, {}) if released.wait(60) else (500, {})
+        world = self.world(keys="window_messages = 50", tables="[uplink.http]\nbatch_records = 20").start()
+        world.put_some(2)
+        wait_window_is_full(world, 50)
+        released.set()
+        self.wait_all(world)
+        self.assertEqual(([], 0), judge(self.server.messages(), world.put_lines))
+
+    def test_a_certificate_of_another_authority_is_named_and_the_right_one_is_taken(self):
+        (other := self.folder / "other").mkdir()
+        for folder in (self.folder, other):
+            make_certificates(folder, "127.0.0.1")
+        (ca := self.folder / "trusted.pem").write_bytes((other / "ca.pem").read_bytes())
+        self.server.stop()
+        self.server = Server(self.folder).start()
+        self.addCleanup(self.server.stop)
+        world = self.world(tables=f'[uplink.tls]\nca = "{ca}"', scheme="https").start()
+        world.put_some(1)
+        self.state(world, "certificate")
+        ca.write_bytes((self.folder / "ca.pem").read_bytes())
+        self.wait_all(world)
+        self.assertEqual(([], 0), judge(self.server.messages(), world.put_lines))
 
     def test_retry_after_is_honoured(self):
         asked = []

@@ -14,13 +14,16 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 from engine_tests import EngineMissing, main  # noqa: E402
 from harness import wait_until  # noqa: E402
 from mosquitto_server import PROGRAM, MosquittoServer  # noqa: E402
-from sink_world import SinkWorld, judge  # noqa: E402
+from sink_world import SinkWorld, frozen, judge, wait_window_is_full  # noqa: E402
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "network"))
+from certificates import make_certificates  # noqa: E402
 
 
 class Subscriber:
     """A client with a session that stays while it is away. Its library is not the sink's."""
 
-    def __init__(self, port, user=None, password=None):
+    def __init__(self, port, user=None, password=None, ca=None):
         import paho.mqtt.client as mqtt
         from paho.mqtt.packettypes import PacketTypes
         from paho.mqtt.properties import Properties
@@ -29,6 +32,8 @@ class Subscriber:
         self.client = mqtt.Client("oracle", protocol=mqtt.MQTTv5)
         if user:
             self.client.username_pw_set(user, password)
+        if ca:
+            self.client.tls_set(ca)
         self.keep = Properties(PacketTypes.CONNECT)
         self.keep.SessionExpiryInterval = 3600
         self.client.on_connect = lambda client, *_: client.subscribe("spillway/#", qos=1)
@@ -123,6 +128,32 @@ class MqttSink(unittest.TestCase):
         server.start()
         self.wait_all(world, subscriber)
         self.assertEqual([], judge(subscriber.messages, world.put_lines)[0])
+
+    def test_a_broker_that_hangs_holds_no_more_than_the_window_and_loses_nothing(self):
+        server = self.serve()
+        subscriber = self.subscribe(server)
+        world = self.world(server.url, keys="window_messages = 50").start()
+        world.put_some(1)
+        self.wait_all(world, subscriber)
+        with frozen(server.daemon):
+            world.put_some(2)
+            wait_window_is_full(world, 50)
+        self.wait_all(world, subscriber)
+        self.assertEqual(([], 0), judge(subscriber.messages, world.put_lines))
+
+    def test_a_certificate_of_another_authority_is_named_and_the_right_one_is_taken(self):
+        (other := self.folder / "other").mkdir()
+        for folder in (self.folder, other):
+            make_certificates(folder, "127.0.0.1")
+        (ca := self.folder / "trusted.pem").write_bytes((other / "ca.pem").read_bytes())
+        server = self.serve(f"allow_anonymous true\ncertfile {self.folder}/server.pem\nkeyfile {self.folder}/server.key")
+        subscriber = self.subscribe(server, ca=str(self.folder / "ca.pem"))
+        world = self.world(server.url.replace("mqtt:", "mqtts:"), tables=f'[uplink.tls]\nca = "{ca}"').start()
+        world.put_some(1)
+        self.state(world, "certificate")
+        ca.write_bytes((self.folder / "ca.pem").read_bytes())
+        self.wait_all(world, subscriber)
+        self.assertEqual(([], 0), judge(subscriber.messages, world.put_lines))
 
     def test_what_the_broker_will_never_take_is_a_dead_letter_and_the_rest_goes_on(self):
         server = self.serve("allow_anonymous true\nmax_packet_size 8000")

@@ -14,7 +14,10 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 from engine_tests import EngineMissing, main  # noqa: E402
 from harness import wait_until  # noqa: E402
 from nats_server import PROGRAM, NatsReader, NatsServer  # noqa: E402
-from sink_world import SinkWorld, judge  # noqa: E402
+from sink_world import SinkWorld, frozen, judge, wait_window_is_full  # noqa: E402
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "network"))
+from certificates import make_certificates  # noqa: E402
 
 USERS = """authorization { users = [
   { user: "gateway", password: "secret" },
@@ -95,6 +98,30 @@ class NatsSink(unittest.TestCase):
         server.start()
         self.wait_all(world)
         self.assertEqual(([], 0), judge(self.messages(server), world.put_lines))
+
+    def test_a_server_that_hangs_holds_no_more_than_the_window_and_loses_nothing(self):
+        server = self.serve()
+        world = self.made(self.world(server.url, keys="window_messages = 50"))
+        world.put_some(1)
+        self.wait_all(world)
+        with frozen(server.daemon):
+            world.put_some(2)
+            wait_window_is_full(world, 50)
+        self.wait_all(world)
+        self.assertEqual(([], 0), judge(self.messages(server), world.put_lines))
+
+    def test_a_certificate_of_another_authority_is_named_and_the_right_one_is_taken(self):
+        (other := self.folder / "other").mkdir()
+        for folder in (self.folder, other):
+            make_certificates(folder, "127.0.0.1")
+        (ca := self.folder / "trusted.pem").write_bytes((other / "ca.pem").read_bytes())
+        server = self.serve(f'tls {{ cert_file: "{self.folder}/server.pem", key_file: "{self.folder}/server.key" }}')
+        world = self.world(server.url, tables=f'[uplink.tls]\nca = "{ca}"').start()
+        world.put_some(1)
+        self.state(world, "certificate")
+        ca.write_bytes((self.folder / "ca.pem").read_bytes())
+        self.assertEqual(0, self.set_up(world).returncode)
+        self.wait_all(world)
 
     def test_a_full_stream_is_no_records_fault(self):
         server = self.serve()

@@ -2,15 +2,19 @@
 client or protocol, and shares no code with Spillway."""
 
 import collections
+import contextlib
 import pathlib
 import re
+import signal
 import struct
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-from harness import World  # noqa: E402
+from harness import World, wait_until  # noqa: E402
 
 TOPICS = ("sensor/boiler/temperature", "sensor/pump 3/pressure")
+# As the uplink counts one of put_some(), from and to: what its headers take, and the payload.
+MESSAGE_BYTES = (512, 512 + 256)
 
 
 class SinkWorld(World):
@@ -53,6 +57,31 @@ class SinkWorld(World):
     def all_there(self):
         """Everything that was put is acknowledged."""
         return self.acknowledged() >= self.records_put()
+
+
+@contextlib.contextmanager
+def frozen(daemon):
+    """The daemon stands still, and its connections with it."""
+    daemon.process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        daemon.process.send_signal(signal.SIGCONT)
+
+
+def wait_window_is_full(world, messages):
+    """Until so many are on their way, but for the eighth that is kept for live data; wrong if there are more."""
+
+    def full():
+        status = world.uplink_status()
+        return status if status.get("in_flight_bytes", 0) >= messages * 7 // 8 * MESSAGE_BYTES[0] else None
+
+    try:
+        status = wait_until(full, "a full window", 30)
+    except TimeoutError as error:
+        raise TimeoutError(f"{error}: {world.uplink_status()}\n{world.uplink.log_tail()}") from None
+    if status["in_flight_bytes"] > messages * MESSAGE_BYTES[1] or status["state"] != "connected":
+        raise AssertionError(f"more than a window of {messages} messages: {status}")
 
 
 def holds(payload, line):
