@@ -1,4 +1,4 @@
-"""kafka_test.py --bin DIR: the uplink's Kafka sink and the consumer's Kafka source against a real broker.
+"""kafka_test.py --bin DIR [KafkaSink|KafkaWay]: the uplink's Kafka sink and the consumer's Kafka source against a real broker.
 
 Brokers, uplinks and consumers are killed in mid-stream; what arrived is judged by Kafka's own console consumer, by another
 client (kcat), and by the inbox, beside the producers' own tallies.
@@ -52,6 +52,8 @@ def finish(world, producers):
 
 
 class KafkaTest(unittest.TestCase):
+    """A topic of its own for each test, and a gateway that writes into it."""
+
     def setUp(self):
         self.topic = self._testMethodName.removeprefix("test_")[:60]
 
@@ -73,28 +75,9 @@ class KafkaTest(unittest.TestCase):
         self.assertGreater(report.records, 0)
         return report
 
-    def test_a_reader_sees_no_double_though_the_uplink_is_killed_30_times_and_the_broker_twice(self):
-        self.topic = "killed"
-        chance = random.Random(ARGUMENTS.seed)
-        BROKER.create_topic(self.topic, partitions=4)
-        world = self.world()
-        self.start(world)
-        producers = produce(world)
-        for kill in range(30):
-            time.sleep(chance.uniform(0.05, 1.2))  # the random instant; nothing is being waited for
-            world.uplink.kill()
-            if kill in (9, 19):
-                BROKER.kill()
-                world.uplink.start()
-                BROKER.start().wait_ready()
-            else:
-                world.uplink.start()
-        spilled = finish(world, producers)
-        report = self.judge(world)
-        self.assertEqual(spilled, report.records)
-        self.assertEqual(spilled, self.count_by_kcat())
 
-    # --- into the consumer's inbox ---
+class KafkaWay(KafkaTest):
+    """The whole way, into the consumer's inbox."""
 
     def source_keys(self, more=""):
         return f'[[consumer.source]]\nurl = "kafka://{BROKER.address}"\ntopics = ["{self.topic}"]\ngroup = "group-{self.topic}"\n{more}'
@@ -187,7 +170,30 @@ class KafkaTest(unittest.TestCase):
         self.assertEqual(0, done.returncode, done.stdout + done.stderr)
         self.assertIn("inbox has 1000 records", done.stdout)
 
-    # --- what goes wrong, and what the status says of it ---
+
+class KafkaSink(KafkaTest):
+    """What stands in the topic; what goes wrong, and what the status says of it."""
+
+    def test_a_reader_sees_no_double_though_the_uplink_is_killed_30_times_and_the_broker_twice(self):
+        self.topic = "killed"
+        chance = random.Random(ARGUMENTS.seed)
+        BROKER.create_topic(self.topic, partitions=4)
+        world = self.world()
+        self.start(world)
+        producers = produce(world)
+        for kill in range(30):
+            time.sleep(chance.uniform(0.05, 1.2))  # the random instant; nothing is being waited for
+            world.uplink.kill()
+            if kill in (9, 19):
+                BROKER.kill()
+                world.uplink.start()
+                BROKER.start().wait_ready()
+            else:
+                world.uplink.start()
+        spilled = finish(world, producers)
+        report = self.judge(world)
+        self.assertEqual(spilled, report.records)
+        self.assertEqual(spilled, self.count_by_kcat())
 
     def wait_for_error(self, world, *words):
         """Until the uplink's status names all of the words; returns the status."""
