@@ -124,6 +124,12 @@ class RabbitmqSource(unittest.TestCase):
 
     # --- what it must do ---
 
+    def test_the_example_runs(self):
+        example = pathlib.Path(__file__).resolve().parents[3] / "examples/rabbitmq/run.sh"
+        done = subprocess.run([example, BINARIES, f"127.0.0.1:{self.server.port}"], capture_output=True, text=True, timeout=200, check=False)
+        self.assertEqual(0, done.returncode, done.stdout + done.stderr)
+        self.assertIn("inbox has 1000 records", done.stdout)
+
     def test_shuffled_doubled_and_among_rubbish_each_record_is_stored_once(self):
         messages = self.storm(2, 1500, seed=1)
         for at, rubbish in enumerate(RUBBISH):
