@@ -5,6 +5,7 @@
 
 #include "core/config/engine_section.h"
 #include "core/config/sections.h"
+#include "spillway/core/topic.h"
 
 namespace spillway::core {
 
@@ -16,7 +17,7 @@ struct EngineKey {
   std::string_view key;
   std::string_view scheme;  // and the same with an s
 };
-constexpr std::array<EngineKey, 10> kEngineKeys{{{"queue", "amqp"},
+constexpr std::array<EngineKey, 15> kEngineKeys{{{"queue", "amqp"},
                                                  {"prefetch", "amqp"},
                                                  {"heartbeat", "amqp"},
                                                  {"stream", "nats"},
@@ -25,16 +26,28 @@ constexpr std::array<EngineKey, 10> kEngineKeys{{{"queue", "amqp"},
                                                  {"topics", "kafka"},
                                                  {"group", "kafka"},
                                                  {"instance", "kafka"},
-                                                 {"sasl", "kafka"}}};
+                                                 {"sasl", "kafka"},
+                                                 {"client_id", "mqtt"},
+                                                 {"filters", "mqtt"},
+                                                 {"session_expiry", "mqtt"},
+                                                 {"receive_maximum", "mqtt"},
+                                                 {"keep_alive", "mqtt"}}};
 
 constexpr std::size_t kSourcesMax = 16;
 constexpr std::size_t kTopicsMax = 256;
+constexpr std::size_t kFiltersMax = 64;
 /// AMQP's short strings: one byte says how long they are.
 constexpr std::size_t kNameBytesMax = 255;
 constexpr std::uint64_t kPrefetchMax = 65'535;
 constexpr std::uint64_t kSecondNs = 1'000'000'000;
 constexpr std::uint64_t kHeartbeatNsMax = 3600 * kSecondNs;
 constexpr std::uint64_t kAckWaitNsMax = 3600 * kSecondNs;
+constexpr std::uint64_t kReceiveMaximumMax = 65'535;
+constexpr std::uint64_t kKeepAliveNsMin = 5 * kSecondNs;
+constexpr std::uint64_t kKeepAliveNsMax = 3600 * kSecondNs;
+/// 32 bits of seconds, of which the highest means for ever.
+constexpr std::uint64_t kSessionExpiryNsMax = 4'294'967'294 * kSecondNs;
+constexpr std::string_view kSharePrefix = "$share/";
 
 Result<void> check_keys(const TableReader& reader) {
   std::array<std::string_view, kCommonKeys.size() + kEngineKeys.size()> keys{};
@@ -103,6 +116,47 @@ Result<void> read_kafka_keys(const TableReader& reader, SourceConfig& source) {
   return {};
 }
 
+/// A topic filter, or "$share/group/filter". What fits a topic's bounds: Spillway's own topics in MQTT may be longer, but
+/// a filter for them need not be.
+bool is_mqtt_filter(std::string_view filter) {
+  if (!filter.starts_with(kSharePrefix)) return is_valid_topic_filter(filter);
+  filter.remove_prefix(kSharePrefix.size());
+  const std::size_t slash = filter.find('/');
+  if (slash == 0 || slash == std::string_view::npos) return false;
+  return filter.substr(0, slash).find_first_of("+#") == std::string_view::npos &&
+         is_valid_topic_filter(filter.substr(slash + 1));
+}
+
+Result<void> read_mqtt_keys(const TableReader& reader, SourceConfig& source) {
+  SPILLWAY_CHECKED(reader.read("client_id", source.client_id));
+  SPILLWAY_CHECKED(reader.read("filters", source.filters));
+  SPILLWAY_CHECKED(reader.read_duration("session_expiry", source.session_expiry_ns));
+  SPILLWAY_CHECKED(reader.read_count("receive_maximum", source.receive_maximum));
+  SPILLWAY_CHECKED(reader.read_duration("keep_alive", source.keep_alive_ns));
+  const bool is_mqtt = source.url.scheme == "mqtt" || source.url.scheme == "mqtts";
+  if (is_mqtt && (source.client_id.empty() || source.client_id.size() > kNameBytesMax)) {
+    return reader.complain(source.client_id.empty() ? "url" : "client_id",
+                           "client_id must be 1 to 255 bytes: the broker keeps what this consumer "
+                           "has not read under that name, and no other consumer may use it");
+  }
+  if (source.filters.empty() || source.filters.size() > kFiltersMax ||
+      !std::all_of(source.filters.begin(), source.filters.end(), is_mqtt_filter)) {
+    return reader.complain("filters",
+                           "filters must be 1 to 64 topic filters, such as \"spillway/#\" or "
+                           "\"$share/group/spillway/#\"");
+  }
+  if (source.session_expiry_ns > kSessionExpiryNsMax ||
+      (source.session_expiry_ns != 0 && source.session_expiry_ns < kSecondNs)) {
+    return reader.complain("session_expiry",
+                           "session_expiry must be at least \"1s\", or \"0s\": for ever");
+  }
+  if (source.receive_maximum == 0 || source.receive_maximum > kReceiveMaximumMax) {
+    return reader.complain("receive_maximum", "receive_maximum must be from 1 to 65535");
+  }
+  if (source.keep_alive_ns >= kKeepAliveNsMin && source.keep_alive_ns <= kKeepAliveNsMax) return {};
+  return reader.complain("keep_alive", "keep_alive must be from \"5s\" to \"1h\"");
+}
+
 Result<SourceConfig> read_source(const toml::table& table, const std::string& path) {
   SourceConfig source;
   const TableReader reader(table, "[[consumer.source]]", path);
@@ -127,6 +181,7 @@ Result<SourceConfig> read_source(const toml::table& table, const std::string& pa
   SPILLWAY_CHECKED(read_rabbitmq_keys(reader, source));
   SPILLWAY_CHECKED(read_nats_keys(reader, source));
   SPILLWAY_CHECKED(read_kafka_keys(reader, source));
+  SPILLWAY_CHECKED(read_mqtt_keys(reader, source));
   source.has_tls = reader.has("tls");
   // Kafka and NATS say in no scheme whether they speak TLS: the table does.
   const bool by_table = source.url.scheme == "kafka" || source.url.scheme == "nats";

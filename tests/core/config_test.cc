@@ -308,6 +308,42 @@ TEST(Config, sources_of_a_consumer_stand_beside_its_listener_or_instead) {
                    "f.toml:3: ", "relay");
 }
 
+TEST(Config, an_mqtt_source_needs_a_name_of_its_own_and_takes_shared_subscriptions) {
+  const std::string source = "[consumer]\ninbox=\"sqlite:/i\"\n[[consumer.source]]\n";
+  const std::string url = source + "url=\"mqtts://reader@broker.example\"\n";
+  const auto config =
+      parse_config(url +
+                       "client_id=\"one\"\nfilters=[\"$share/fleet/spillway/#\",\"a/+/b\"]\n"
+                       "session_expiry=\"7d\"\nreceive_maximum=50\nkeep_alive=\"30s\"\n",
+                   "f.toml");
+  ASSERT_TRUE(config) << config.error().message;
+  const SourceConfig& read = config->consumer->sources.at(0);
+  EXPECT_EQ(read.url.hosts[0].port, 8883);
+  EXPECT_EQ(read.client_id, "one");
+  EXPECT_EQ(read.filters.size(), 2U);
+  EXPECT_EQ(read.session_expiry_ns, 7ULL * 86400 * 1'000'000'000);
+  EXPECT_EQ(read.receive_maximum, 50U);
+  EXPECT_EQ(read.keep_alive_ns, 30'000'000'000U);
+  const auto plain = parse_config(url + "client_id=\"one\"\n", "f.toml");
+  ASSERT_TRUE(plain) << plain.error().message;
+  EXPECT_EQ(plain->consumer->sources.at(0).filters, std::vector<std::string>{"spillway/#"});
+  EXPECT_EQ(plain->consumer->sources.at(0).session_expiry_ns, 0U);
+  expect_complaint(url, "f.toml:4: ", "client_id must be");
+  const std::string named = url + "client_id=\"one\"\n";
+  for (const char* filter :
+       {"", "a/#/b", "$share/spillway", "$share//a", "$share/g+/a", "$share/g/"}) {
+    expect_complaint(named + "filters=[\"" + filter + "\"]\n", "f.toml:6: ", "filters must be");
+  }
+  expect_complaint(named + "filters=[]\n", "f.toml:6: ", "filters must be");
+  expect_complaint(named + "receive_maximum=0\n", "f.toml:6: ", "receive_maximum must be");
+  expect_complaint(named + "receive_maximum=65536\n", "f.toml:6: ", "receive_maximum must be");
+  expect_complaint(named + "keep_alive=\"1s\"\n", "f.toml:6: ", "keep_alive must be");
+  expect_complaint(named + "session_expiry=\"5ms\"\n", "f.toml:6: ", "session_expiry must be");
+  expect_complaint(named + "group=\"g\"\n", "f.toml:6: ", "goes with kafka");
+  expect_complaint(source + "url=\"amqp://h\"\nclient_id=\"one\"\n",
+                   "f.toml:5: ", "goes with mqtt");
+}
+
 TEST(Config, consumer_rules_are_read_and_bounded) {
   const std::string head = "[consumer]\nlisten=\"ws://h:1\"\ninbox=\"sqlite:/i\"\n";
   const auto plain = parse_config(head, "f.toml");

@@ -1,13 +1,25 @@
 """A real mosquitto from Debian's package, in a folder and on a port of its own."""
 
+import os
 import pathlib
 import socket
 import sys
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+from engine_tests import EngineMissing  # noqa: E402
 from harness import Daemon, free_port, wait_until  # noqa: E402
 
 PROGRAM = "/usr/sbin/mosquitto"
+
+
+def have_mosquitto():
+    if not os.access(PROGRAM, os.X_OK):
+        raise EngineMissing(f"{PROGRAM} is not installed")
+    try:
+        import paho.mqtt.client  # noqa: F401
+    except ImportError as missing:
+        raise EngineMissing("python3-paho-mqtt is not installed") from missing
 
 
 class MosquittoServer:

@@ -11,9 +11,9 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-from engine_tests import EngineMissing, main  # noqa: E402
+from engine_tests import main  # noqa: E402
 from harness import wait_until  # noqa: E402
-from mosquitto_server import PROGRAM, MosquittoServer  # noqa: E402
+from mosquitto_server import MosquittoServer, have_mosquitto  # noqa: E402
 from sink_world import SinkWorld, frozen, judge, wait_window_is_full  # noqa: E402
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "network"))
@@ -186,15 +186,6 @@ class MqttSink(unittest.TestCase):
         world.uplink.kill()
         world.uplink.start()
         self.state(world, "password_file")
-
-
-def have_mosquitto():
-    if not os.access(PROGRAM, os.X_OK):
-        raise EngineMissing(f"{PROGRAM} is not installed")
-    try:
-        import paho.mqtt.client  # noqa: F401
-    except ImportError as missing:
-        raise EngineMissing("python3-paho-mqtt is not installed") from missing
 
 
 if __name__ == "__main__":

@@ -4,6 +4,9 @@
 
 #include "uplink/engines/engine_kinds.h"
 
+#ifdef SPILLWAY_SOURCE_MQTT
+#include "uplink/consumer/sources/mqtt_source.h"
+#endif
 #ifdef SPILLWAY_SOURCE_NATS
 #include "uplink/consumer/sources/nats_source.h"
 #endif
@@ -34,6 +37,12 @@ constexpr Make kMakeRabbitmq = make_rabbitmq_source;
 constexpr Make kMakeRabbitmq = nullptr;
 #endif
 
+#ifdef SPILLWAY_SOURCE_MQTT
+constexpr Make kMakeMqtt = make_mqtt_source;
+#else
+constexpr Make kMakeMqtt = nullptr;
+#endif
+
 #ifdef SPILLWAY_SOURCE_NATS
 constexpr Make kMakeNats = make_nats_source;
 #else
@@ -50,8 +59,8 @@ constexpr std::array<Kind, 6> kKinds{{
     {"amqp", "SPILLWAY_SOURCE_RABBITMQ", kMakeRabbitmq},
     {"amqps", "SPILLWAY_SOURCE_RABBITMQ", kMakeRabbitmq},
     {"kafka", "SPILLWAY_SOURCE_KAFKA", kMakeKafka},
-    {"mqtt", "SPILLWAY_SOURCE_MQTT"},
-    {"mqtts", "SPILLWAY_SOURCE_MQTT"},
+    {"mqtt", "SPILLWAY_SOURCE_MQTT", kMakeMqtt},
+    {"mqtts", "SPILLWAY_SOURCE_MQTT", kMakeMqtt},
     {"nats", "SPILLWAY_SOURCE_NATS", kMakeNats},
 }};
 

@@ -1,15 +1,11 @@
 #include "uplink/sinks/mqtt/mqtt_sink.h"
 
-#include <mosquitto.h>
-#include <mqtt_protocol.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
-#include <cstring>
 #include <limits>
 #include <unordered_map>
 
+#include "spillway/core/mqtt/mqtt_client.h"
 #include "uplink/sinks/make_sink.h"
 #include "uplink/sinks/message_name.h"
 
@@ -31,78 +27,22 @@ constexpr std::chrono::seconds kAckTimeout{60};
 constexpr std::uint16_t kAliasesMax = 64;
 constexpr int kQosOnce = 1;
 
-struct MosquittoFree {
-  void operator()(mosquitto* client) const { mosquitto_destroy(client); }
-};
-
-/// Freed at the end, whoever filled it. An empty text is left out: libmosquitto 2.0.11 copies it by strdup(nullptr).
-class Properties {
- public:
-  Properties() = default;
-  Properties(const Properties&) = delete;
-  Properties& operator=(const Properties&) = delete;
-  ~Properties() { mosquitto_property_free_all(&list_); }
-
-  void text(int name, const std::string& value) {
-    if (value.empty()) return;
-    keep(mosquitto_property_add_string(&list_, name, value.c_str()));
-  }
-  void pair(std::string_view name, const std::string& value) {
-    if (value.empty()) return;
-    keep(mosquitto_property_add_string_pair(&list_, MQTT_PROP_USER_PROPERTY,
-                                            std::string(name).c_str(), value.c_str()));
-  }
-  void number(int name, std::uint16_t value) {
-    keep(mosquitto_property_add_int16(&list_, name, value));
-  }
-  /// MOSQ_ERR_SUCCESS, or the first error: a text that is no UTF-8, or too long.
-  [[nodiscard]] int status() const { return status_; }
-  [[nodiscard]] const mosquitto_property* list() const { return list_; }
-
- private:
-  void keep(int status) {
-    if (status_ == MOSQ_ERR_SUCCESS) status_ = status;
-  }
-  mosquitto_property* list_ = nullptr;
-  int status_ = MOSQ_ERR_SUCCESS;
-};
-
 /// Names and topics here are MQTT's own kind.
 void write_as_it_is(std::string_view value, std::string& topic) { topic += value; }
 
 Error reason_error(const std::string& tried, int reason) {
-  Error error{ErrorCode::kUnavailable, tried + ": " + mosquitto_reason_string(reason)};
-  switch (reason) {
-    case MQTT_RC_NO_MATCHING_SUBSCRIBERS:
-      error = {ErrorCode::kNotFound,
-               tried +
-                   ": nobody is subscribed, and the broker keeps messages for subscribers alone: "
-                   "start the consumer once, its session stays"};
-      break;
-    case MQTT_RC_BAD_USERNAME_OR_PASSWORD:
-    case MQTT_RC_NOT_AUTHORIZED:
-    case MQTT_RC_BANNED:
-      error.code = ErrorCode::kPermission;
-      error.message += "; check user, password_file and the broker's access list";
-      break;
-    case MQTT_RC_QUOTA_EXCEEDED:
-      error.code = ErrorCode::kFull;
-      break;
-    case MQTT_RC_TOPIC_NAME_INVALID:
-    case MQTT_RC_PACKET_TOO_LARGE:
-    case MQTT_RC_PAYLOAD_FORMAT_INVALID:
-      error.code = ErrorCode::kRefused;
-      break;
-    default:
-      break;
-  }
-  return error;
+  if (reason != MQTT_RC_NO_MATCHING_SUBSCRIBERS) return core::mqtt_reason_error(tried, reason);
+  return {ErrorCode::kNotFound,
+          tried +
+              ": nobody is subscribed, and the broker keeps messages for subscribers alone: "
+              "start the consumer once, its session stays"};
 }
 
 class MqttSink final : public Sink {
  public:
   MqttSink(const core::UplinkConfig& uplink, std::string password)
-      : engine_(uplink.engine), tls_(uplink.tls), password_(std::move(password)) {}
+      : engine_(uplink.engine),
+        address_{uplink.engine.url, std::move(password), uplink.tls, "[uplink.tls]"} {}
   ~MqttSink() override { disconnect(); }
 
   Result<void> connect(std::uint64_t timeout_ns) override;
@@ -111,14 +51,14 @@ class MqttSink final : public Sink {
   void disconnect() override;
 
  private:
-  [[nodiscard]] std::string what() const { return "MQTT broker at " + engine_.url.hosts_text(); }
+  [[nodiscard]] std::string what() const { return address_.what(); }
   [[nodiscard]] Result<void> set_up();
   [[nodiscard]] Result<void> loop(std::uint64_t wait_ns);
   [[nodiscard]] Result<void> check_patience() const;
   [[nodiscard]] std::uint64_t room() const;
   void refuse(std::uint64_t ticket, std::string reason);
   /// The topic to send: none where its alias says enough.
-  [[nodiscard]] const char* alias(const std::string& topic, Properties& properties);
+  [[nodiscard]] const char* alias(const std::string& topic, core::MqttProperties& properties);
 
   void on_connected(int reason, const mosquitto_property* properties);
   void on_published(int message, int reason);
@@ -128,9 +68,8 @@ class MqttSink final : public Sink {
   }
 
   core::EngineConfig engine_;
-  core::TlsConfig tls_;
-  std::string password_;
-  std::unique_ptr<mosquitto, MosquittoFree> client_;
+  core::MqttAddress address_;
+  core::MosquittoPointer client_;
   bool connected_ = false;
   std::optional<Error> failure_;
   std::uint64_t window_ = 0;
@@ -143,12 +82,9 @@ class MqttSink final : public Sink {
 };
 
 Result<void> MqttSink::set_up() {
-  static const int started = mosquitto_lib_init();  // once a process
-  static_cast<void>(started);
-  client_.reset(mosquitto_new(nullptr, true, this));
-  if (client_ == nullptr) return fail(ErrorCode::kIo, what() + ": no client could be made");
+  SPILLWAY_TRY(made, core::make_mosquitto(address_, {}, true, this));
+  client_ = std::move(made);
   mosquitto* const client = client_.get();
-  mosquitto_int_option(client, MOSQ_OPT_PROTOCOL_VERSION, MQTT_PROTOCOL_V5);
   mosquitto_int_option(client, MOSQ_OPT_SEND_MAXIMUM,
                        static_cast<int>(std::min<std::uint64_t>(
                            engine_.window_messages, std::numeric_limits<std::uint16_t>::max())));
@@ -164,19 +100,7 @@ Result<void> MqttSink::set_up() {
       client, [](mosquitto*, void* self, int reason, const mosquitto_property*) {
         static_cast<MqttSink*>(self)->on_disconnected(reason);
       });
-  if (!engine_.url.user.empty()) {
-    mosquitto_username_pw_set(client, engine_.url.user.c_str(),
-                              password_.empty() ? nullptr : password_.c_str());
-  }
-  if (!engine_.url.secure()) return {};
-  const auto file = [](const std::string& name) { return name.empty() ? nullptr : name.c_str(); };
-  // Without an authority of its own the library asks for a folder: the system's.
-  const char* folder = tls_.ca.empty() ? "/etc/ssl/certs" : nullptr;
-  const int status = mosquitto_tls_set(client, file(tls_.ca), folder, file(tls_.certificate),
-                                       file(tls_.key), nullptr);
-  if (status == MOSQ_ERR_SUCCESS) return {};
-  return fail(ErrorCode::kInvalidArgument, "[uplink.tls]: cannot use ca, certificate or key: " +
-                                               std::string(mosquitto_strerror(status)));
+  return {};
 }
 
 Result<void> MqttSink::connect(std::uint64_t timeout_ns) {
@@ -189,10 +113,7 @@ Result<void> MqttSink::connect(std::uint64_t timeout_ns) {
       mosquitto_connect_async(client_.get(), host.host.c_str(), host.port, keep_alive);
   Result<void> outcome;
   if (status != MOSQ_ERR_SUCCESS) {
-    outcome =
-        fail(ErrorCode::kUnavailable,
-             what() + ": " +
-                 (status == MOSQ_ERR_ERRNO ? std::strerror(errno) : mosquitto_strerror(status)));
+    outcome = tl::unexpected(core::mqtt_status_error(address_, status));
   }
   while (outcome && !connected_) {
     outcome = loop(kLoopMsMax * kMsNs);
@@ -211,9 +132,7 @@ Result<void> MqttSink::loop(std::uint64_t wait_ns) {
   const int status = mosquitto_loop(client_.get(), wait_ms, 1);
   if (failure_) return tl::unexpected(*failure_);
   if (status == MOSQ_ERR_SUCCESS) return {};
-  std::string text = status == MOSQ_ERR_ERRNO ? std::strerror(errno) : mosquitto_strerror(status);
-  if (status == MOSQ_ERR_TLS) text += " (compare the certificates of both ends with [uplink.tls])";
-  return fail(ErrorCode::kUnavailable, what() + ": " + text);
+  return tl::unexpected(core::mqtt_status_error(address_, status));
 }
 
 void MqttSink::on_connected(int reason, const mosquitto_property* properties) {
@@ -256,7 +175,7 @@ void MqttSink::refuse(std::uint64_t ticket, std::string reason) {
   outcomes_.push_back({ticket, SinkOutcome::Kind::kRefused, std::move(reason)});
 }
 
-const char* MqttSink::alias(const std::string& topic, Properties& properties) {
+const char* MqttSink::alias(const std::string& topic, core::MqttProperties& properties) {
   const auto known = aliases_.find(topic);
   if (known != aliases_.end()) {
     properties.number(MQTT_PROP_TOPIC_ALIAS, known->second);
@@ -277,7 +196,7 @@ Result<Offered> MqttSink::offer(const SinkMessage& message) {
   if (!connected_) return fail(ErrorCode::kUnavailable, what() + ": not connected");
   if (failure_) return tl::unexpected(*failure_);
   if (on_way_.size() >= room()) return Offered::kFull;
-  Properties properties;
+  core::MqttProperties properties;
   properties.text(MQTT_PROP_CONTENT_TYPE, std::string(message.content_type));
   for (const auto& [name, value] : write_envelope(*message.envelope)) properties.pair(name, value);
   const std::string topic = fill_in(engine_.mqtt.topic, *message.envelope, write_as_it_is);

@@ -31,7 +31,14 @@ struct SourceConfig {
   std::string group = "spillway-consumer";
   std::string instance;        // of the group: a restarted one has its partitions back at once
   std::string sasl = "plain";  // how the url's user is authenticated
-  bool has_tls = false;        // there is a [consumer.source.tls]
+  // MQTT.
+  std::string client_id;  // the session's name at the broker; each consumer has its own
+  std::vector<std::string> filters{"spillway/#"};  // also "$share/group/filter"
+  std::uint64_t session_expiry_ns = 0;   // kept for an absent consumer so long; 0: for ever
+  std::uint64_t receive_maximum = 1000;  // sent to it and not yet acknowledged, at most
+  std::uint64_t keep_alive_ns = 60'000'000'000;
+
+  bool has_tls = false;  // there is a [consumer.source.tls]
 };
 
 }  // namespace spillway::core
