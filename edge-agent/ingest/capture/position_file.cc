@@ -82,21 +82,23 @@ std::uint64_t checksum_of(const SlotHeader& header, const Slot& slot) {
       sizeof header.checksum, sizeof header - sizeof header.checksum + header.size));
 }
 
-struct Read {
-  std::uint64_t sequence = 0;
+/// What a slot holds.
+struct SlotContent {
+  bool blank = true;           // nothing was ever written
+  std::uint64_t sequence = 0;  // 0: it is not valid
   SavedPosition position;
 };
 
-/// Nothing if the slot is not valid.
-Result<std::optional<Read>> read_slot(const core::env::File& file, const std::string& path,
-                                      std::uint64_t index) {
+Result<void> read_slot(const core::env::File& file, const std::string& path, std::uint64_t index,
+                       SlotContent& content) {
   Slot slot{};
   SPILLWAY_TRY(got, file.read(index * kSlotBytes, slot));
+  content.blank = got == 0 || slot == Slot{};
   SlotHeader header;
   std::memcpy(&header, slot.data(), sizeof header);
   if (got != slot.size() || header.magic != kMagic || header.size > kTextMax ||
       header.checksum != checksum_of(header, slot)) {
-    return std::optional<Read>{};
+    return {};
   }
   if (header.version > kVersion) {
     return core::fail(ErrorCode::kNewerVersion,
@@ -104,11 +106,12 @@ Result<std::optional<Read>> read_slot(const core::env::File& file, const std::st
   }
   const auto* text = reinterpret_cast<const char*>(slot.data() + sizeof header);
   try {
-    return std::optional<Read>(
-        {header.sequence, parse({text, static_cast<std::size_t>(header.size)})});
+    content.position = parse({text, static_cast<std::size_t>(header.size)});
+    content.sequence = header.sequence;
   } catch (const std::exception&) {
-    return std::optional<Read>{};
+    content.sequence = 0;
   }
+  return {};
 }
 
 }  // namespace
@@ -135,21 +138,23 @@ Result<std::unique_ptr<PositionFile>> PositionFile::open(core::env::Env& env,
   }
   bool blank = true;
   for (std::uint64_t index = 0; index < 2; ++index) {
-    SPILLWAY_TRY(read, read_slot(*position->file_, path, index));
-    Slot slot{};
-    SPILLWAY_TRY(got, position->file_->read(index * kSlotBytes, slot));
-    blank = blank && (got == 0 || slot == Slot{});
-    if (!read || (position->saved_ && read->sequence <= position->sequence_)) continue;
-    position->sequence_ = read->sequence;
-    position->saved_ = std::move(read->position);
+    SlotContent content;
+    SPILLWAY_CHECKED(read_slot(*position->file_, path, index, content));
+    blank = blank && content.blank;
+    if (content.sequence <= position->sequence_) continue;
+    position->sequence_ = content.sequence;
+    position->saved_ = std::move(content.position);
     position->safe_slot_ = index;
   }
   if (!position->saved_ && !blank) {
     return core::fail(ErrorCode::kCorrupt,
                       path +
                           ": neither of its two slots is whole; if the disk was damaged, remove "
-                          "it: the spill and the source are searched then");
+                          "it: all rows are brought again then, or a new snapshot has to be "
+                          "asked for");
   }
+  // The newest may have been stored without a sync: the other slot is not written before it is safe.
+  SPILLWAY_CHECKED(position->file_->sync_data());
   return position;
 }
 
