@@ -135,7 +135,8 @@ Result<void> CaptureRun::turn() {
   say(source_.state());
   if (batch_.changes.empty()) {
     if (source_.wants_note()) return save_note();
-    if (!saved_.open || batch_.more) return {};
+    // What the life before has put behind `safe` is still to come by once more: until then it is open.
+    if (!saved_.open || batch_.more || saved_.safe < resumed_to_) return {};
     // If this is lost with the power, the next start is only more careful than it needs to be.
     saved_.open = false;
     return position_->store(saved_, false);
@@ -158,11 +159,13 @@ Result<void> CaptureRun::save_note() {
 }
 
 Result<void> CaptureRun::begin_batch() {
-  if (saved_.open) return {};
+  const bool first = !saved_.open;
   saved_.open = true;
   // While records behind `safe` are in the spill, the old marks are what finds them.
-  if (resumed_to_ <= saved_.safe) saved_.marks = mark_streams(env_, config_);
-  SPILLWAY_CHECKED(position_->store(saved_, true));
+  if (first && resumed_to_ <= saved_.safe) saved_.marks = mark_streams(env_, config_);
+  const bool noted = source_.note_offered(saved_);
+  // What is noted of a later batch is needed after a kill alone.
+  if (first || noted) SPILLWAY_CHECKED(position_->store(saved_, first));
   SPILLWAY_STEP("capture.batch_noted");
   return {};
 }
@@ -216,8 +219,10 @@ Result<void> CaptureRun::put_part(std::size_t entry, const Key& key,
 
 Result<void> CaptureRun::save() {
   saved_.previous = saved_.safe;
-  saved_.safe = batch_.changes.back().key;
-  saved_.safe.part = kLastPart;
+  Key last = batch_.changes.back().key;
+  last.part = kLastPart;
+  // A source may offer again what was safe before, and does not get to more than that at once.
+  saved_.safe = std::max(saved_.safe, last);
   first_batch_ = false;
   source_.note(saved_);
   if (resumed_to_ <= saved_.safe) saved_.marks = mark_streams(env_, config_);

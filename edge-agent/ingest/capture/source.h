@@ -47,6 +47,11 @@ class Source {
   [[nodiscard]] virtual core::Result<void> confirm(const Key& safe) = 0;
   /// Keeps a connection alive while nothing is fetched, because the lanes are full.
   [[nodiscard]] virtual core::Result<void> keep_alive() { return {}; }
+  /// What of the source's own is to be stored before what was fetched last is put; true if there is any.
+  [[nodiscard]] virtual bool note_offered(SavedPosition& position) {
+    static_cast<void>(position);
+    return false;
+  }
   /// What of the source's own is to be stored with this position, before confirm() is told of it.
   virtual void note(SavedPosition& position) { static_cast<void>(position); }
   /// There is something to note although nothing was fetched.

@@ -120,6 +120,12 @@ Result<void> search_stream(core::env::Env& env, const std::string& directory,
 Result<SpillFindings> search_spill(core::env::Env& env, const core::Config& config,
                                    const std::string& producer, const SavedPosition& saved) {
   SpillFindings findings;
+  // What stands in a stream that is configured no more is found by nobody.
+  findings.complete =
+      std::all_of(saved.marks.begin(), saved.marks.end(), [&](const StreamMark& mark) {
+        return std::any_of(config.streams.begin(), config.streams.end(),
+                           [&](const auto& stream) { return stream.name == mark.stream; });
+      });
   for (const auto& stream : config.streams) {
     Search search(producer, saved.epoch, findings);
     SPILLWAY_CHECKED(search_stream(env, config.gateway.spill_dir + "/" + stream.name,

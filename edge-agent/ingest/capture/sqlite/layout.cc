@@ -103,7 +103,7 @@ Result<void> check(const Layout& layout, bool without_rowid) {
 
 }  // namespace
 
-std::string quoted(std::string_view name) { return doubled(name, '"'); }
+std::string quoted(const std::string& name) { return doubled(name, '"'); }
 std::string literal(std::string_view text) { return doubled(text, '\''); }
 
 std::vector<std::size_t> Layout::key() const {

@@ -48,7 +48,7 @@ inline constexpr std::size_t kKeyColumnsMax = 16;
                                                                  const std::string& table);
 
 /// "name", for SQL.
-[[nodiscard]] std::string quoted(std::string_view name);
+[[nodiscard]] std::string quoted(const std::string& name);
 /// 'text', for SQL.
 [[nodiscard]] std::string literal(std::string_view text);
 

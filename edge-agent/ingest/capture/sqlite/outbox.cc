@@ -81,16 +81,44 @@ Result<void> Outbox::remove() {
   return transaction.commit();
 }
 
-Result<std::uint64_t> Outbox::epoch() {
-  SPILLWAY_TRY(epoch, read_integer(database_, "SELECT value FROM " + sql_.name("meta") +
-                                                  " WHERE key = 'epoch'"));
-  return static_cast<std::uint64_t>(epoch);
+Result<std::uint64_t> Outbox::read_meta(const std::string& key) {
+  SPILLWAY_TRY(value, read_integer(database_, "SELECT value FROM " + sql_.name("meta") +
+                                                  " WHERE key = " + literal(key)));
+  return static_cast<std::uint64_t>(value);
 }
 
-Result<std::uint64_t> Outbox::confirmed() {
-  SPILLWAY_TRY(confirmed, read_integer(database_, "SELECT value FROM " + sql_.name("meta") +
-                                                      " WHERE key = 'confirmed'"));
-  return static_cast<std::uint64_t>(confirmed);
+Result<History> Outbox::read_history() {
+  SPILLWAY_TRY(epoch, read_meta("epoch"));
+  SPILLWAY_TRY(confirmed, read_meta("confirmed"));
+  return History{epoch, confirmed};
+}
+
+Result<History> Outbox::history() {
+  SPILLWAY_TRY(history, read_history());
+  history_ = history;
+  mark_ = {};
+  return history;
+}
+
+Result<bool> Outbox::holds(const Mark& mark) {
+  SPILLWAY_TRY(rows, read_integer(database_, "SELECT count(*) FROM " + sql_.name("outbox") +
+                                                 " WHERE seq = " + std::to_string(mark.number) +
+                                                 " AND op = " + std::to_string(kMarkOperation) +
+                                                 " AND rn = " + std::to_string(mark.nonce)));
+  return rows != 0;
+}
+
+/// Invariant 4.
+Result<void> Outbox::check_history() {
+  SPILLWAY_TRY(now, read_history());
+  bool same = now == history_;
+  if (same && mark_.number > static_cast<std::int64_t>(now.confirmed)) {
+    SPILLWAY_TRY(held, holds(mark_));
+    same = held;
+  }
+  if (same) return {};
+  return core::fail(ErrorCode::kUnavailable,
+                    capture_.source + " holds another content than was captured before");
 }
 
 Result<void> Outbox::begin_epoch(const std::string& why) {
@@ -102,7 +130,12 @@ Result<void> Outbox::begin_epoch(const std::string& why) {
   SPILLWAY_CHECKED(read_width());
   for (const std::string& table : capture_.tables) {
     SPILLWAY_TRY(layout, current_layout(table));
-    if (layout) SPILLWAY_CHECKED(begin_snapshot(*layout, why));
+    if (!layout) {
+      SPILLWAY_CHECKED(tell_gone(table));
+      continue;
+    }
+    SPILLWAY_CHECKED(write_row(layout->id, static_cast<int>(change::Operation::schema), why));
+    SPILLWAY_CHECKED(begin_snapshot(*layout, why));
   }
   return transaction.commit();
 }
@@ -130,7 +163,7 @@ Result<void> Outbox::widen(std::size_t columns) {
   return {};
 }
 
-Result<std::int64_t> Outbox::turn(std::uint64_t confirmed) {
+Result<Mark> Outbox::turn(std::uint64_t confirmed) {
   auto mark = take_turn(confirmed);
   if (!mark) {
     // What it has learned may have been rolled back with it.
@@ -140,8 +173,9 @@ Result<std::int64_t> Outbox::turn(std::uint64_t confirmed) {
   return mark;
 }
 
-Result<std::int64_t> Outbox::take_turn(std::uint64_t confirmed) {
+Result<Mark> Outbox::take_turn(std::uint64_t confirmed) {
   SPILLWAY_TRY(transaction, WriteTransaction::begin(database_));
+  SPILLWAY_CHECKED(check_history());
   SPILLWAY_CHECKED(execute(database_, "DELETE FROM " + sql_.name("outbox") +
                                           " WHERE seq <= " + std::to_string(confirmed)));
   SPILLWAY_CHECKED(write_meta("confirmed", confirmed));
@@ -154,21 +188,28 @@ Result<std::int64_t> Outbox::take_turn(std::uint64_t confirmed) {
   }
   SPILLWAY_TRY(last_mark, mark());
   SPILLWAY_CHECKED(transaction.commit());
+  history_.confirmed = confirmed;
+  mark_ = last_mark;
   SPILLWAY_STEP("capture.turned");
   return last_mark;
 }
 
-Result<std::int64_t> Outbox::mark() {
-  SPILLWAY_TRY(last, Statement::prepare(database_, "SELECT seq, op FROM " + sql_.name("outbox") +
-                                                       " ORDER BY seq DESC LIMIT 1"));
+Result<Mark> Outbox::mark() {
+  SPILLWAY_TRY(last,
+               Statement::prepare(database_, "SELECT seq, op, rn FROM " + sql_.name("outbox") +
+                                                 " ORDER BY seq DESC LIMIT 1"));
   SPILLWAY_TRY(row, last.step());
-  if (!row) return 0;
-  const std::int64_t number = last.integer(0);
+  if (!row) return Mark{};
+  const Mark there{last.integer(0), last.integer(2)};
   const bool marked = last.integer(1) == kMarkOperation;
   last.reset();
-  if (marked) return number;
-  SPILLWAY_CHECKED(write_row(0, kMarkOperation, ""));
-  return sqlite3_last_insert_rowid(database_);
+  if (marked) return there;
+  const auto nonce = static_cast<std::int64_t>(random_epoch());
+  SPILLWAY_CHECKED(execute(database_, "INSERT INTO " + sql_.name("outbox") +
+                                          "(layout, op, at, rn) VALUES(0, " +
+                                          std::to_string(kMarkOperation) + ", " + TriggerSql::kNow +
+                                          ", " + std::to_string(nonce) + ")"));
+  return Mark{sqlite3_last_insert_rowid(database_), nonce};
 }
 
 Result<void> Outbox::write_row(std::int64_t layout, int operation, const std::string& note) {
@@ -183,10 +224,17 @@ Result<void> Outbox::write_row(std::int64_t layout, int operation, const std::st
 
 Result<void> Outbox::look_at_tables() {
   SPILLWAY_CHECKED(read_width());
-  for (const std::string& table : capture_.tables) SPILLWAY_CHECKED(look_at_table(table));
+  SPILLWAY_TRY(looked_at, read_meta("schema"));
+  SPILLWAY_TRY(found, read_integer(database_, "PRAGMA schema_version"));
+  const bool renumbered = looked_at != 0 && looked_at != static_cast<std::uint64_t>(found);
+  for (const std::string& table : capture_.tables) {
+    SPILLWAY_CHECKED(look_at_table(table, renumbered));
+  }
+  // With what was made here.
   SPILLWAY_TRY(version, read_integer(database_, "PRAGMA schema_version"));
   schema_version_ = version;
-  return {};
+  if (looked_at == static_cast<std::uint64_t>(version)) return {};
+  return write_meta("schema", static_cast<std::uint64_t>(version));
 }
 
 Result<std::optional<Layout>> Outbox::current_layout(const std::string& table) {
@@ -200,7 +248,8 @@ Result<std::optional<Layout>> Outbox::current_layout(const std::string& table) {
   return std::optional<Layout>(std::move(layout));
 }
 
-Result<void> Outbox::look_at_table(const std::string& table) {
+/// `renumbered`: rows may have got new ids.
+Result<void> Outbox::look_at_table(const std::string& table, bool renumbered) {
   SPILLWAY_TRY(before, current_layout(table));
   SPILLWAY_TRY(now, describe_table(database_, table));
   if (!now) {
@@ -212,7 +261,7 @@ Result<void> Outbox::look_at_table(const std::string& table) {
   SPILLWAY_TRY(there, triggers_there(*before));
   if (before->text() == now->text()) {
     SPILLWAY_TRY(intact, triggers_are(*before));
-    if (intact) return {};
+    if (intact) return renumbered ? look_at_row_ids(*before) : Result<void>{};
     return adopt(table, nullptr, *now,
                  "the triggers were changed or gone: changes may have been missed");
   }
@@ -220,6 +269,19 @@ Result<void> Outbox::look_at_table(const std::string& table) {
     return adopt(table, nullptr, *now, "the table was made anew: changes may have been missed");
   }
   return adopt(table, &*before, *now, "the columns have changed");
+}
+
+/// Invariant 3: also a snapshot that is under way knows its place by a row id.
+Result<void> Outbox::look_at_row_ids(const Layout& layout) {
+  SPILLWAY_TRY(begun, read_integer(database_, "SELECT count(*) FROM " + sql_.name("snapshot") +
+                                                  " WHERE begun = 1 AND layout = " +
+                                                  std::to_string(layout.id)));
+  if (!layout.key().empty() && begun == 0) return {};
+  const std::string why = "the schema has changed, and row ids may have (VACUUM)";
+  if (capture_.snapshot) return begin_snapshot(layout, why);
+  spdlog::warn("{}: {}: {}; the rows are not brought again, for snapshot = false", capture_.name,
+               layout.table, why);
+  return {};
 }
 
 /// `before`: null where changes may have been missed.
@@ -254,8 +316,12 @@ Result<void> Outbox::forget_table(const Layout& before) {
   }
   SPILLWAY_CHECKED(execute(database_, "DELETE FROM " + sql_.name("snapshot") +
                                           " WHERE layout = " + std::to_string(before.id)));
+  return tell_gone(before.table);
+}
+
+Result<void> Outbox::tell_gone(const std::string& table) {
   Layout none;
-  none.table = before.table;
+  none.table = table;
   SPILLWAY_TRY(id, store_layout(none));
   SPILLWAY_CHECKED(execute(database_, "UPDATE " + sql_.name("layout") +
                                           " SET current = 0 WHERE id = " + std::to_string(id)));

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <thread>
 
 #include "edge-agent/ingest/capture/resnapshot.h"
@@ -48,27 +49,51 @@ Result<Opened> SqliteSource::open(PositionFile& position) {
                                                 "spillway-capture setup, or set install = true");
   }
   SPILLWAY_CHECKED(outbox_->install());
-  SPILLWAY_CHECKED(check_history(position));
-  SPILLWAY_TRY(epoch, outbox_->epoch());
-  SPILLWAY_TRY(confirmed, outbox_->confirmed());
-  confirmed_ = confirmed;
-  return Opened{epoch, {confirmed, 0, kLastPart}};
+  SPILLWAY_CHECKED(check_history(position, installed));
+  SPILLWAY_TRY(history, outbox_->history());
+  confirmed_ = history.confirmed;
+  return Opened{history.epoch, {history.confirmed, 0, kLastPart}};
 }
 
-Result<void> SqliteSource::check_history(const PositionFile& position) {
-  SPILLWAY_TRY(epoch, outbox_->epoch());
-  SPILLWAY_TRY(confirmed, outbox_->confirmed());
-  const auto& saved = position.saved();
-  if (saved && saved->epoch == epoch && confirmed < saved->previous.position) {
-    const std::string why = "an older copy of the database was put back: it knows of change " +
-                            std::to_string(confirmed) + ", and change " +
-                            std::to_string(saved->previous.position) + " was sent";
+/// Empty: it is the history that was captured before, or one that nobody has captured yet.
+Result<std::string> SqliteSource::why_not_the_same(const std::optional<SavedPosition>& saved,
+                                                   bool installed) {
+  SPILLWAY_TRY(history, outbox_->history());
+  const std::string forgotten = std::to_string(history.confirmed);
+  if (!saved) {
+    if (history.confirmed == 0) return std::string();
+    return "how far it was captured is not known here, and it has forgotten what is up to change " +
+           forgotten;
+  }
+  if (saved->epoch != history.epoch) {
+    // What was installed a moment ago begins with all rows by itself.
+    return installed ? std::string("it has another history than was captured before")
+                     : std::string();
+  }
+  const Mark offered{static_cast<std::int64_t>(saved->source_position),
+                     std::strtoll(saved->source_identity.c_str(), nullptr, 10)};
+  bool older = history.confirmed < saved->previous.position;
+  if (!older && saved->source_position > history.confirmed) {
+    SPILLWAY_TRY(held, outbox_->holds(offered));
+    older = !held;
+  }
+  if (older) {
+    return "an older copy of the database was put back: it has forgotten what is up to change " +
+           forgotten + ", and change " + std::to_string(saved->safe.position) + " was sent";
+  }
+  if (history.confirmed > saved->safe.position) {
+    return "the position is an older one: the database has forgotten what is up to change " +
+           forgotten + ", and only change " + std::to_string(saved->safe.position) +
+           " is known to have been sent";
+  }
+  return std::string();
+}
+
+Result<void> SqliteSource::check_history(const PositionFile& position, bool installed) {
+  SPILLWAY_TRY(why, why_not_the_same(position.saved(), installed));
+  if (!why.empty()) {
     spdlog::error("{}: {}: {}; its rows are brought again", capture_.name, path_, why);
     return outbox_->begin_epoch(why);
-  }
-  if (saved && saved->epoch != epoch) {
-    spdlog::warn("{}: {} has another history than was captured before: its rows are brought",
-                 capture_.name, path_);
   }
   SPILLWAY_TRY(wanted, resnapshot_is_wanted(capture_));
   if (!wanted) return {};
@@ -80,6 +105,7 @@ Result<void> SqliteSource::start(const Key& safe) {
   confirmed_ = safe.position;
   taken_ = static_cast<std::int64_t>(safe.position);
   last_mark_ = next_mark_ = taken_;
+  mark_ = {};
   turn_due_ = true;
   data_version_ = -1;
   return {};
@@ -121,8 +147,17 @@ Result<void> SqliteSource::take_turn() {
   }
   if (!mark) return tl::unexpected(std::move(mark).error());
   turn_due_ = false;
-  last_mark_ = std::max(last_mark_, *mark);
+  mark_ = *mark;
+  last_mark_ = std::max(last_mark_, mark_.number);
   return {};
+}
+
+bool SqliteSource::note_offered(SavedPosition& position) {
+  const auto number = static_cast<std::uint64_t>(mark_.number);
+  if (position.source_position == number) return false;
+  position.source_position = number;
+  position.source_identity = std::to_string(mark_.nonce);
+  return true;
 }
 
 Result<void> SqliteSource::fetch(Batch& batch, std::chrono::milliseconds wait) {

@@ -5,8 +5,10 @@
 // apply it as one never shows a state that the database has not had.
 //
 // Invariants:
-//  1. At a start the outbox has forgotten everything up to saved.previous, or up to saved.safe. Less
-//     means that the file is an older one, put back: a new epoch begins, with a snapshot.
+//  1. At a start the outbox has forgotten everything up to saved.previous, or up to saved.safe, and
+//     holds the mark of what was offered last, unless it has forgotten that. Anything else means that
+//     another file, or an older copy, has taken its place, or that the position is an older one: a new
+//     epoch begins, with a snapshot. So it does where no position tells how far the outbox was taken.
 //  2. The file is looked at before each fetch: another one in its place ends this life.
 #pragma once
 
@@ -27,6 +29,7 @@ class SqliteSource final : public Source {
   [[nodiscard]] core::Result<void> start(const Key& safe) override;
   [[nodiscard]] core::Result<void> fetch(Batch& batch, std::chrono::milliseconds wait) override;
   [[nodiscard]] core::Result<void> confirm(const Key& safe) override;
+  [[nodiscard]] bool note_offered(SavedPosition& position) override;
   [[nodiscard]] std::string state() const override;
 
  private:
@@ -37,7 +40,9 @@ class SqliteSource final : public Source {
   };
 
   [[nodiscard]] core::Result<FileId> identify() const;
-  [[nodiscard]] core::Result<void> check_history(const PositionFile& position);
+  [[nodiscard]] core::Result<void> check_history(const PositionFile& position, bool installed);
+  [[nodiscard]] core::Result<std::string> why_not_the_same(
+      const std::optional<SavedPosition>& saved, bool installed);
   [[nodiscard]] core::Result<bool> something_new(std::chrono::milliseconds wait);
   [[nodiscard]] core::Result<void> take_turn();
   [[nodiscard]] core::Result<void> prepare_read();
@@ -60,6 +65,7 @@ class SqliteSource final : public Source {
   bool busy_ = false;
   std::int64_t data_version_ = -1;
   std::int64_t taken_ = 0;      // everything up to here was offered
+  Mark mark_;                   // the last one
   std::int64_t last_mark_ = 0;  // everything up to here may be offered
   std::int64_t next_mark_ = 0;  // the mark behind `taken_`
 };
