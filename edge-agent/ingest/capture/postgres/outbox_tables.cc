@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 
+#include "edge-agent/ingest/capture/epoch.h"
 #include "edge-agent/ingest/capture/postgres/publication.h"
 
 namespace spillway::agent::capture {
@@ -21,30 +22,31 @@ Result<bool> OutboxTables::is_installed() {
   return PQgetvalue(rows.get(), 0, 0)[0] == 't';
 }
 
-std::string OutboxTables::trigger_of(const std::string& table) const {
-  static_cast<void>(table);  // a trigger's name belongs to its table
-  return connection_.quoted(slot_name(capture_));
-}
-
 /// Its trigger and, with `note`, its rows; nobody writes into it meanwhile.
 void OutboxTables::add_table(std::vector<std::string>& statements, const std::string& table,
                              const std::string& note) const {
   const std::string quoted = connection_.quoted_table(table);
   const std::string name = connection_.literal(table);
-  const std::string trigger = trigger_of(table);
+  const std::string trigger = connection_.quoted(slot_name(capture_));
+  const std::string truncated = connection_.quoted(slot_name(capture_) + "_truncate");
+  const std::string run = " EXECUTE FUNCTION " + function_ + "(" + name + ")";
   statements.push_back("LOCK TABLE " + quoted + " IN SHARE ROW EXCLUSIVE MODE");
   statements.push_back("DROP TRIGGER IF EXISTS " + trigger + " ON " + quoted);
   statements.push_back("CREATE TRIGGER " + trigger + " AFTER INSERT OR UPDATE OR DELETE ON " +
-                       quoted + " FOR EACH ROW EXECUTE FUNCTION " + function_ + "(" + name + ")");
-  const std::string truncated = connection_.quoted(slot_name(capture_) + "_truncate");
+                       quoted + " FOR EACH ROW" + run);
   statements.push_back("DROP TRIGGER IF EXISTS " + truncated + " ON " + quoted);
   statements.push_back("CREATE TRIGGER " + truncated + " AFTER TRUNCATE ON " + quoted +
-                       " FOR EACH STATEMENT EXECUTE FUNCTION " + function_ + "(" + name + ")");
+                       " FOR EACH STATEMENT" + run);
+  // Also for what comes by a replication into this database.
+  for (const std::string& each : {trigger, truncated}) {
+    statements.push_back("ALTER TABLE " + quoted + " ENABLE ALWAYS TRIGGER " + each);
+  }
   if (!capture_.snapshot) return;
   const std::string insert = "INSERT INTO " + outbox_ + "(tbl, op, old, new) ";
   statements.push_back(insert + "VALUES(" + name + ", 5, NULL, to_jsonb(" +
                        connection_.literal(note) + "::text))");
-  statements.push_back(insert + "SELECT " + name + ", 4, NULL, to_jsonb(t) FROM " + quoted + " t");
+  statements.push_back(insert + "SELECT " + name + ", 4, NULL, to_jsonb(t) FROM ONLY " + quoted +
+                       " t");
   statements.push_back(insert + "VALUES(" + name + ", 6, NULL, NULL)");
 }
 
@@ -57,8 +59,10 @@ std::vector<std::string> OutboxTables::install_sql(std::uint64_t epoch) const {
       "INSERT INTO " + meta_ + " VALUES('epoch', " + std::to_string(epoch) + "), ('confirmed', 0)",
       // Rights of who has made it: whoever may write the table writes the outbox.
       "CREATE FUNCTION " + function_ +
-          "() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$ "
-          "BEGIN INSERT INTO " +
+          // Values stand there as text, in forms that do not depend on the writer's settings.
+          "() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET "
+          "bytea_output = hex SET extra_float_digits = 3 SET timezone = 'UTC' SET datestyle = "
+          "'ISO, YMD' SET intervalstyle = iso_8601 AS $$ BEGIN INSERT INTO " +
           outbox_ +
           "(tbl, op, old, new) VALUES(TG_ARGV[0], CASE TG_OP WHEN 'INSERT' THEN 0 WHEN 'UPDATE' "
           "THEN "
@@ -102,18 +106,18 @@ Result<void> OutboxTables::begin_epoch(std::uint64_t epoch, const std::string& w
 Result<std::vector<std::string>> OutboxTables::missing_triggers() {
   std::vector<std::string> missing;
   for (const std::string& table : capture_.tables) {
-    SPILLWAY_TRY(rows, connection_.run(
-                           "SELECT count(*) FROM pg_trigger WHERE tgenabled <> 'D' AND tgrelid = "
-                           "to_regclass(" +
-                           connection_.literal(connection_.quoted_table(table)) +
-                           ") AND tgname IN (" + connection_.literal(slot_name(capture_)) + ", " +
-                           connection_.literal(slot_name(capture_) + "_truncate") + ")"));
+    SPILLWAY_TRY(
+        rows, connection_.run("SELECT count(*) FROM pg_trigger WHERE tgenabled = 'A' AND tgrelid = "
+                              "to_regclass(" +
+                              connection_.literal(connection_.quoted_table(table)) +
+                              ") AND tgname IN (" + connection_.literal(slot_name(capture_)) +
+                              ", " + connection_.literal(slot_name(capture_) + "_truncate") + ")"));
     if (std::string(PQgetvalue(rows.get(), 0, 0)) != "2") missing.push_back(table);
   }
   return missing;
 }
 
-Result<std::uint64_t> OutboxTables::settle() {
+Result<PgMark> OutboxTables::settle() {
   // Whoever writes holds ROW EXCLUSIVE until the end of its transaction.
   SPILLWAY_CHECKED(connection_.run("BEGIN"));
   SPILLWAY_CHECKED(connection_.run("SET LOCAL lock_timeout = '200ms'"));
@@ -122,9 +126,25 @@ Result<std::uint64_t> OutboxTables::settle() {
     SPILLWAY_CHECKED(connection_.run("ROLLBACK"));
     return tl::unexpected(std::move(locked).error());
   }
-  SPILLWAY_TRY(rows, connection_.run("SELECT coalesce(max(seq), 0) FROM " + outbox_));
+  const std::string operation = std::to_string(kPgMarkOperation);
+  SPILLWAY_CHECKED(connection_.run("INSERT INTO " + outbox_ + "(op, xid) SELECT " + operation +
+                                   ", " + std::to_string(random_epoch()) +
+                                   " FROM (SELECT op FROM " + outbox_ +
+                                   " ORDER BY seq DESC LIMIT 1) last WHERE op <> " + operation));
+  SPILLWAY_TRY(rows, connection_.run("SELECT seq, xid FROM " + outbox_ +
+                                     " WHERE op = " + operation + " ORDER BY seq DESC LIMIT 1"));
   SPILLWAY_CHECKED(connection_.run("COMMIT"));
-  return std::strtoull(PQgetvalue(rows.get(), 0, 0), nullptr, 10);
+  if (PQntuples(rows.get()) == 0) return PgMark{};
+  return PgMark{std::strtoull(PQgetvalue(rows.get(), 0, 0), nullptr, 10),
+                std::strtoull(PQgetvalue(rows.get(), 0, 1), nullptr, 10)};
+}
+
+Result<bool> OutboxTables::holds(const PgMark& mark) {
+  SPILLWAY_TRY(rows, connection_.run("SELECT 1 FROM " + outbox_ +
+                                     " WHERE seq = " + std::to_string(mark.number) +
+                                     " AND op = " + std::to_string(kPgMarkOperation) +
+                                     " AND xid = " + std::to_string(mark.nonce)));
+  return PQntuples(rows.get()) != 0;
 }
 
 Result<std::uint64_t> OutboxTables::read_meta(const std::string& key) {

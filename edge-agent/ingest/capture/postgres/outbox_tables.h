@@ -6,11 +6,21 @@
 // settle(), which waits until nobody writes, every number up to the largest is there or never will be.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "edge-agent/ingest/capture/postgres/connection.h"
 
 namespace spillway::agent::capture {
+
+/// The outbox's `op`: change::Operation, or this: every number before it is there or never will be.
+inline constexpr int kPgMarkOperation = 100;
+
+/// Such a row. No other one has its nonce, in no copy of the database.
+struct PgMark {
+  std::uint64_t number = 0;  // 0: there is none
+  std::uint64_t nonce = 0;
+};
 
 class OutboxTables {
  public:
@@ -26,9 +36,10 @@ class OutboxTables {
   /// A new history, with all rows, in one transaction.
   [[nodiscard]] core::Result<void> begin_epoch(std::uint64_t epoch, const std::string& why);
 
-  /// The largest number of which it is certain that no smaller one will come; nothing while writers
-  /// hold the table for longer than a moment.
-  [[nodiscard]] core::Result<std::uint64_t> settle();
+  /// The last mark, set now if rows stand behind it; kBusy while writers hold the table for longer than
+  /// a moment.
+  [[nodiscard]] core::Result<PgMark> settle();
+  [[nodiscard]] core::Result<bool> holds(const PgMark& mark);
   [[nodiscard]] core::Result<std::uint64_t> read_meta(const std::string& key);
   /// Deletes what is up to there, and notes that it did.
   [[nodiscard]] core::Result<void> forget(std::uint64_t confirmed);
@@ -38,7 +49,6 @@ class OutboxTables {
   [[nodiscard]] core::Result<void> run_all(const std::vector<std::string>& statements);
   void add_table(std::vector<std::string>& statements, const std::string& table,
                  const std::string& note) const;
-  [[nodiscard]] std::string trigger_of(const std::string& table) const;
 
   PgConnection& connection_;
   const core::CaptureConfig& capture_;

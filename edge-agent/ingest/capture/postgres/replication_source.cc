@@ -7,6 +7,7 @@
 
 #include "edge-agent/ingest/capture/epoch.h"
 #include "edge-agent/ingest/capture/resnapshot.h"
+#include "spillway/core/format.h"
 #include "spillway/core/log.h"
 #include "spillway/core/step.h"
 
@@ -60,6 +61,7 @@ Result<Opened> ReplicationSource::open(PositionFile& position) {
   const auto& saved = position.saved();
   const bool goes_on = saved && saved->phase == Phase::kStreaming && !wanted;
   if (goes_on) {
+    identity_ = saved->source_identity;
     SPILLWAY_CHECKED(check_slot(*saved));
     SPILLWAY_CHECKED(look_around());
     phase_ = Phase::kStreaming;
@@ -71,10 +73,14 @@ Result<Opened> ReplicationSource::open(PositionFile& position) {
   return Opened{position.saved()->epoch, {}};
 }
 
-Result<std::string> ReplicationSource::identify_system() {
+/// The server, the database, and the tables' places in the publication.
+Result<std::string> ReplicationSource::identify() {
   SPILLWAY_TRY(rows, sql_->run("SELECT system_identifier::text, current_database() FROM "
                                "pg_control_system()"));
-  return std::string(PQgetvalue(rows.get(), 0, 0)) + "/" + PQgetvalue(rows.get(), 0, 1);
+  SPILLWAY_TRY(entries, publication_entries(*sql_, capture_));
+  const std::uint64_t tables = core::content_checksum(std::as_bytes(std::span(entries)));
+  return std::string(PQgetvalue(rows.get(), 0, 0)) + "/" + PQgetvalue(rows.get(), 0, 1) + "/" +
+         std::to_string(tables);
 }
 
 Result<void> ReplicationSource::install() {
@@ -112,8 +118,8 @@ Result<void> ReplicationSource::begin_anew(PositionFile& position) {
   SPILLWAY_STEP("capture.slot_made");
   const std::uint64_t consistent = parse_lsn(PQgetvalue(made.get(), 0, 1));
   const std::string exported = PQgetvalue(made.get(), 0, 2);
-  SPILLWAY_TRY(identity, identify_system());
-  fresh.source_identity = identity;
+  SPILLWAY_TRY(identity, identify());
+  fresh.source_identity = identity_ = identity;
   fresh.source_position = consistent;
   fresh.phase = capture_.snapshot ? Phase::kSnapshot : Phase::kStreaming;
   if (capture_.snapshot) {
@@ -130,19 +136,15 @@ Result<void> ReplicationSource::begin_anew(PositionFile& position) {
   return {};
 }
 
+tl::unexpected<core::Error> ReplicationSource::lost(const std::string& what) const {
+  return core::fail(ErrorCode::kRefused, what +
+                                             ": which changes were lost cannot be known. Run "
+                                             "spillway-capture resnapshot " +
+                                             capture_.name + " to have all rows brought again");
+}
+
 /// Invariant 2.
 Result<void> ReplicationSource::check_slot(const SavedPosition& saved) {
-  const auto lost = [&](const std::string& what) {
-    return core::fail(ErrorCode::kRefused,
-                      what +
-                          ": which changes were lost cannot be known. Run spillway-capture "
-                          "resnapshot " +
-                          capture_.name + " to have all rows brought again");
-  };
-  SPILLWAY_TRY(identity, identify_system());
-  if (identity != saved.source_identity) {
-    return lost("this is another database than the one that was captured");
-  }
   SPILLWAY_TRY(slot, find_slot(*sql_, capture_));
   const std::string name = "the replication slot " + slot_name(capture_);
   if (!slot) return lost(name + " is gone");
@@ -153,10 +155,18 @@ Result<void> ReplicationSource::check_slot(const SavedPosition& saved) {
     return lost(name + " was moved to " + text_of_lsn(slot->confirmed_lsn) +
                 " by somebody else; this gateway has got to " + text_of_lsn(saved.source_position));
   }
+  // Commits that came again under numbers that were there already would be taken for the old ones.
+  SPILLWAY_TRY(rows, sql_->run("SELECT pg_current_wal_flush_lsn()"));
+  const std::uint64_t end = parse_lsn(PQgetvalue(rows.get(), 0, 0));
+  const std::uint64_t taken = std::max(saved.source_position, saved.safe.position);
+  if (end < taken) {
+    return lost("the database ends at " + text_of_lsn(end) + ", and was captured up to " +
+                text_of_lsn(taken) + ": an older copy was put back");
+  }
   return {};
 }
 
-/// A table that was made anew is in no publication, and nobody would tell.
+/// Nobody would tell of a table that was made anew, nor of one that is published in part.
 Result<void> ReplicationSource::look_around() {
   looked_around_ = Clock::now();
   SPILLWAY_TRY(wanted, resnapshot_is_wanted(capture_));
@@ -165,12 +175,15 @@ Result<void> ReplicationSource::look_around() {
   const bool unpublished = std::any_of(
       statements.begin(), statements.end(),
       [](const std::string& sql) { return sql.find("PUBLICATION") != std::string::npos; });
-  if (!unpublished) return {};
-  return core::fail(ErrorCode::kRefused,
-                    "a table is not in publication " + slot_name(capture_) +
-                        " any more (was it made anew?): which changes were lost cannot be known. "
-                        "Run spillway-capture resnapshot " +
-                        capture_.name);
+  if (unpublished) {
+    return lost("a table is not in publication " + slot_name(capture_) +
+                " any more, or not with all its changes (was it made anew?)");
+  }
+  SPILLWAY_TRY(identity, identify());
+  if (identity == identity_) return {};
+  return lost(
+      "this is another database than the one that was captured, or one of its tables was "
+      "made anew, or published anew, or `tables` has changed");
 }
 
 Result<void> ReplicationSource::start(const Key& safe) {
@@ -187,7 +200,7 @@ Result<void> ReplicationSource::stream() {
                                      replication_->literal(replication_->quoted(name)) + ")"));
   if (!output_) {
     output_ =
-        std::make_unique<PgOutput>([this](std::uint32_t oid) { return primary_key(*sql_, oid); },
+        std::make_unique<PgOutput>([this](std::uint32_t oid) { return row_key(*sql_, oid); },
                                    [this](const std::string& schema, const std::string& table) {
                                      for (const std::string& wanted : capture_.tables) {
                                        const TableName one = split_table(wanted);
@@ -213,9 +226,11 @@ Result<void> ReplicationSource::fetch(Batch& batch, std::chrono::milliseconds wa
   if (!replication_) SPILLWAY_CHECKED(stream());
   if (Clock::now() - looked_around_ > kLookEvery) SPILLWAY_CHECKED(look_around());
   bool more = true;
-  while (more && batch.changes.size() < kBatchChanges) {
+  std::size_t bytes = 0;
+  while (more && batch.changes.size() < kBatchChanges && bytes < kBatchBytes) {
     SPILLWAY_TRY(got, take_message(batch));
-    more = got;
+    bytes += got;
+    more = got != 0;
   }
   batch.more = more;
   add_commits();
@@ -224,8 +239,8 @@ Result<void> ReplicationSource::fetch(Batch& batch, std::chrono::milliseconds wa
   return {};
 }
 
-/// False: there is none now.
-Result<bool> ReplicationSource::take_message(Batch& batch) {
+/// The message's size; 0: there is none now.
+Result<std::size_t> ReplicationSource::take_message(Batch& batch) {
   char* raw = nullptr;
   int size = PQgetCopyData(replication_->get(), &raw, 1);
   if (size == 0) {
@@ -234,13 +249,13 @@ Result<bool> ReplicationSource::take_message(Batch& batch) {
     }
     size = PQgetCopyData(replication_->get(), &raw, 1);
   }
-  if (size == 0) return false;
+  if (size == 0) return std::size_t{0};
   if (size < 0) {
     return tl::unexpected(pg_error(replication_->get(), "the server has ended the replication"));
   }
   const std::unique_ptr<char, void (*)(void*)> owner(raw, PQfreemem);
   SPILLWAY_CHECKED(handle({raw, static_cast<std::size_t>(size)}, batch));
-  return true;
+  return static_cast<std::size_t>(size);
 }
 
 Result<void> ReplicationSource::handle(std::span<const char> message, Batch& batch) {

@@ -9,8 +9,9 @@
 // One thread. Invariants, with those of capture_run.h:
 //  1. The server is told to forget only what is safe in the spill, and that it will be told so is saved
 //     (synced) before: a slot that has moved further than that was moved by somebody else.
-//  2. A slot that is gone, has lost its WAL, was moved by somebody else, or is another database's is an
-//     error until a new snapshot is asked for: what happened meanwhile cannot be known.
+//  2. A slot that is gone, has lost its WAL, was moved by somebody else, or is another database's or an
+//     older copy's, and a table that was not published all the time, or in part, is an error until a new
+//     snapshot is asked for: what happened meanwhile cannot be known.
 //  3. A beginning that was cut off (slot or snapshot) is begun anew, under another epoch.
 #pragma once
 
@@ -38,12 +39,13 @@ class ReplicationSource final : public Source {
   using Clock = std::chrono::steady_clock;
 
   [[nodiscard]] core::Result<void> install();
-  [[nodiscard]] core::Result<std::string> identify_system();
+  [[nodiscard]] core::Result<std::string> identify();
+  [[nodiscard]] tl::unexpected<core::Error> lost(const std::string& what) const;
   [[nodiscard]] core::Result<void> begin_anew(PositionFile& position);
   [[nodiscard]] core::Result<void> check_slot(const SavedPosition& saved);
   [[nodiscard]] core::Result<void> stream();
   [[nodiscard]] core::Result<void> look_around();
-  [[nodiscard]] core::Result<bool> take_message(Batch& batch);
+  [[nodiscard]] core::Result<std::size_t> take_message(Batch& batch);
   [[nodiscard]] core::Result<void> handle(std::span<const char> message, Batch& batch);
   [[nodiscard]] core::Result<void> wait_for_bytes(std::chrono::milliseconds wait);
   [[nodiscard]] core::Result<void> send_status();
@@ -55,6 +57,7 @@ class ReplicationSource final : public Source {
   std::unique_ptr<TableSnapshot> snapshot_;
   std::unique_ptr<PgOutput> output_;
   std::vector<CommitEnd> commits_;  // not yet confirmed, ascending
+  std::string identity_;
   Phase phase_ = Phase::kNew;
   bool snapshot_offered_ = false;    // all of it
   std::uint64_t noted_lsn_ = 0;      // saved: the server may forget what is before it

@@ -1,5 +1,8 @@
 #include "edge-agent/ingest/capture/postgres/table_snapshot.h"
 
+#include <algorithm>
+#include <cstdlib>
+
 namespace spillway::agent::capture {
 
 using core::Result;
@@ -25,15 +28,29 @@ void TableSnapshot::add(Batch& batch, Change change) {
   batch.changes.push_back(std::move(change));
 }
 
+/// As replication has them: what is generated is not sent.
+Result<std::string> TableSnapshot::columns_of(std::uint32_t oid) {
+  SPILLWAY_TRY(rows, connection_.run("SELECT attname FROM pg_attribute WHERE attnum > 0 AND NOT "
+                                     "attisdropped AND attgenerated = '' AND attrelid = " +
+                                     std::to_string(oid) + " ORDER BY attnum"));
+  std::string columns;
+  for (int row = 0; row < PQntuples(rows.get()); ++row) {
+    columns += (row == 0 ? "" : ", ") + connection_.quoted(PQgetvalue(rows.get(), row, 0));
+  }
+  return columns;
+}
+
 Result<void> TableSnapshot::begin_table(Batch& batch) {
   const std::string& table = capture_.tables[table_];
   const std::string quoted = connection_.quoted_table(table);
-  SPILLWAY_CHECKED(
-      connection_.run("DECLARE spillway_rows NO SCROLL CURSOR FOR SELECT * FROM " + quoted));
+  SPILLWAY_TRY(rows, connection_.run("SELECT " + connection_.literal(quoted) + "::regclass::oid"));
+  const auto oid =
+      static_cast<std::uint32_t>(std::strtoul(PQgetvalue(rows.get(), 0, 0), nullptr, 10));
+  SPILLWAY_TRY(key, row_key(connection_, oid));
+  SPILLWAY_TRY(columns, columns_of(oid));
+  SPILLWAY_CHECKED(connection_.run("DECLARE spillway_rows NO SCROLL CURSOR FOR SELECT " + columns +
+                                   " FROM ONLY " + quoted));
   SPILLWAY_TRY(none, connection_.run("FETCH 0 FROM spillway_rows"));
-  SPILLWAY_TRY(oid, connection_.run("SELECT " + connection_.literal(quoted) + "::regclass::oid"));
-  SPILLWAY_TRY(key, primary_key(connection_, static_cast<std::uint32_t>(std::strtoul(
-                                                 PQgetvalue(oid.get(), 0, 0), nullptr, 10))));
   auto relation = std::make_shared<Relation>();
   relation->table = table;
   for (int column = 0; column < PQnfields(none.get()); ++column) {
@@ -51,8 +68,9 @@ Result<void> TableSnapshot::begin_table(Batch& batch) {
 
 Result<bool> TableSnapshot::fetch(Batch& batch) {
   if (!open_) SPILLWAY_CHECKED(begin_table(batch));
-  constexpr int kRows = 500;
-  SPILLWAY_TRY(rows, connection_.run("FETCH " + std::to_string(kRows) + " FROM spillway_rows"));
+  const int wanted = rows_wanted_;
+  SPILLWAY_TRY(rows, connection_.run("FETCH " + std::to_string(wanted) + " FROM spillway_rows"));
+  std::size_t bytes = 0;
   const bool has_key = relation_->has_key();
   for (int row = 0; row < PQntuples(rows.get()); ++row) {
     Change change;
@@ -62,6 +80,7 @@ Result<bool> TableSnapshot::fetch(Batch& batch) {
       Value value;
       value.column = facts.name;
       if (PQgetisnull(rows.get(), row, column) == 0) {
+        bytes += static_cast<std::size_t>(PQgetlength(rows.get(), row, column));
         value = value_of_text(facts.name, facts.type,
                               {PQgetvalue(rows.get(), row, column),
                                static_cast<std::size_t>(PQgetlength(rows.get(), row, column))});
@@ -72,7 +91,9 @@ Result<bool> TableSnapshot::fetch(Batch& batch) {
     add(batch, std::move(change));
   }
   batch.more = true;
-  if (PQntuples(rows.get()) == kRows) return false;
+  // Rows of a size that nobody knows before: memory is bounded by asking for fewer of large ones.
+  rows_wanted_ = bytes > kBatchBytes ? std::max(1, wanted / 4) : std::min(kRowsMax, wanted * 2);
+  if (PQntuples(rows.get()) == wanted) return false;
   SPILLWAY_CHECKED(connection_.run("CLOSE spillway_rows"));
   open_ = false;
   Change end;

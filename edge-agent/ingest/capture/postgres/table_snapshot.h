@@ -22,9 +22,13 @@ class TableSnapshot {
   [[nodiscard]] core::Result<bool> fetch(Batch& batch);
 
  private:
+  static constexpr int kRowsMax = 500;
+  static constexpr int kRowsFirst = 16;
+
   TableSnapshot(PgConnection connection, const core::CaptureConfig& capture, std::uint64_t position)
       : connection_(std::move(connection)), capture_(capture), position_(position) {}
   [[nodiscard]] core::Result<void> begin_table(Batch& batch);
+  [[nodiscard]] core::Result<std::string> columns_of(std::uint32_t oid);
   void add(Batch& batch, Change change);
 
   PgConnection connection_;
@@ -33,6 +37,7 @@ class TableSnapshot {
   std::uint64_t number_ = 0;
   std::size_t table_ = 0;
   bool open_ = false;  // the table's cursor
+  int rows_wanted_ = kRowsFirst;
   std::shared_ptr<const Relation> relation_;
 };
 
