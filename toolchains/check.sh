@@ -96,7 +96,7 @@ check_spill-mutants() {
 #   fuzz.websocket for the same reason; sim.* is thousands of worlds of the same machines.
 #   RecoveryTest runs with one seed for each size of sector, PlacementTest with one, BitRotTest on a sixteenth of the bytes: the
 #     others run the same code, for many minutes here. So do RepairAnything's and RepairPowerCut's hundreds of lives: RepairTest stays.
-asan_targets=(tests_core tests_shm tests_edge-agent uplink_session_test consumer_session_test session_pair_test inbox_test
+asan_targets=(tests_core tests_shm tests_edge-agent tests_capture uplink_session_test consumer_session_test session_pair_test inbox_test
   fault_restart_test {lane,uplink,consumer,api_json,api_schema,api_http}_fuzzer_replay network_link_model_test)
 asan_exclusions='^(system|network|agent|arm|house|model|sim)\.|^fuzz\.websocket|^core\.[a-z]|_NOT_BUILT|(Recovery|Placement)Test\..*/(2|3|1001)$|BitRotTest\..*/([1-9]|1[0-5])$|RepairAnything|RepairPowerCut'
 
