@@ -6,6 +6,7 @@ sqlite_cases_test.py --bin DIR
 """
 
 import argparse
+import contextlib
 import pathlib
 import shutil
 import sys
@@ -41,8 +42,8 @@ class Case:
     def settle(self):
         def empty():
             try:
-                # Twice: what is committed now is taken in the turn after this look.
-                return drained(self.world, connect(self.path)) and self.world.capture_status().get("state") == "streaming"
+                with contextlib.closing(connect(self.path)) as database:
+                    return drained(self.world, database) and self.world.capture_status().get("state") == "streaming"
             except Exception:  # noqa: BLE001 (the tables may not be there yet)
                 return False
 
@@ -130,16 +131,168 @@ def an_older_copy_put_back(binaries):
         case.settle()
         case.world.capture.stop()
         case.database.close()
-        for ending in ("-wal", "-shm"):
-            case.path.with_name(case.path.name + ending).unlink(missing_ok=True)
-        copy.rename(case.path)
-        case.database = connect(case.path)
+        put_back(case, copy)
         case.database.execute("INSERT INTO orders(id, customer) VALUES(5, 'of the copy')")
         case.world.capture.start()
         wait_until(lambda: len(case.world.captured().epochs) == 2, "the epoch of what was put back")
         case.settle()
         assert sorted(replay(case.changes())["orders"]) == [(1,), (2,), (5,)]
         assert "older copy" in case.world.capture.log_path.read_text()
+
+
+def put_back(case, copy):
+    """The copy takes the closed file's place."""
+    for ending in ("-wal", "-shm"):
+        case.path.with_name(case.path.name + ending).unlink(missing_ok=True)
+    copy.rename(case.path)
+    case.database = connect(case.path)
+
+
+def a_copy_older_by_one_change_put_back(binaries):
+    """All that its outbox says is what the position expects; only the last change is another one, under the same number."""
+    with Case(binaries) as case:
+        case.database.execute("INSERT INTO orders(id, customer) VALUES(3, 'in both')")
+        case.settle()
+        case.world.capture.stop()
+        case.database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        copy = case.path.with_name("copy.db")
+        shutil.copy(case.path, copy)
+        case.world.capture.start()
+        case.database.execute("INSERT INTO orders(id, customer) VALUES(4, 'lost')")
+        case.settle()
+        case.world.capture.kill()
+        case.database.close()
+        put_back(case, copy)
+        case.database.execute("INSERT INTO orders(id, customer) VALUES(5, 'of the copy')")
+        case.world.capture.start()
+        wait_until(lambda: len(case.world.captured().epochs) == 2, "the epoch of what was put back")
+        case.settle()
+        assert sorted(replay(case.changes())["orders"]) == [(1,), (2,), (3,), (5,)]
+
+
+def an_older_copy_into_the_open_file(binaries):
+    """As `.restore` does it: the file stays, its content is another one."""
+    with Case(binaries) as case:
+        copy = connect(case.path.with_name("copy.db"))
+        case.database.backup(copy)
+        case.database.execute("INSERT INTO orders(id, customer) VALUES(4, 'lost')")
+        case.settle()
+        copy.execute("INSERT INTO orders(id, customer) VALUES(5, 'of the copy')")
+        copy.backup(case.database)
+        copy.close()
+        wait_until(lambda: len(case.world.captured().epochs) == 2, "the epoch of what was put back")
+        case.settle()
+        assert sorted(replay(case.changes())["orders"]) == [(1,), (2,), (5,)]
+        tables = [change.operation for change in case.changes() if change.record["epoch"] != case.changes()[0].record["epoch"]]
+        assert tables.count("schema") == len(TABLES), "a new epoch tells its columns"
+
+
+def a_copy_of_an_epoch_before(binaries):
+    """Its numbers go on where others of that epoch were sent already."""
+    with Case(binaries) as case:
+        copy = case.path.with_name("copy.db")
+        case.database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        shutil.copy(case.path, copy)
+        case.database.execute("INSERT INTO orders(id, customer) VALUES(4, 'lost')")
+        case.settle()
+        assert case.world.tool("resnapshot", "shop").returncode == 0
+        wait_until(lambda: len(case.world.captured().epochs) == 2, "the new epoch")
+        case.settle()
+        case.world.capture.stop()
+        case.database.close()
+        put_back(case, copy)
+        case.database.execute("INSERT INTO orders(id, customer) VALUES(5, 'of the copy')")
+        case.world.capture.start()
+        wait_until(lambda: len(case.world.captured().epochs) == 3, "the epoch of what was put back")
+        case.settle()
+        assert sorted(replay(case.changes())["orders"]) == [(1,), (2,), (5,)]
+
+
+def a_vacuum_that_gives_new_row_ids(binaries):
+    with Case(binaries) as case:
+        db = case.database
+        db.executescript("".join(f"INSERT INTO notes VALUES('note {i}', {i});" for i in range(10)) + "DELETE FROM notes WHERE at < 5;")
+        case.settle()
+        db.execute("VACUUM")
+        db.execute("UPDATE notes SET body = 'changed' WHERE at = 7")
+        assert db.execute("SELECT rowid FROM notes WHERE at = 7").fetchone() == (3,), "SQLite has kept its row ids: nothing is tested"
+        wait_until(lambda: case.operations("notes").count("snapshot_begin") == 2, "the rows to come again")
+        case.settle()
+        compare(case.world, case.path)
+
+
+def the_position_is_gone(binaries):
+    """What was captured and delivered is not known any more: all rows come again, and nobody has to ask."""
+    with Case(binaries) as case:
+        case.database.execute("INSERT INTO orders(id, customer) VALUES(3, 'sent')")
+        case.settle()
+        case.world.capture.kill()
+        (case.world.spill_dir / ".capture" / "shop.position").unlink()
+        case.database.execute("INSERT INTO orders(id, customer) VALUES(4, 'meanwhile')")
+        case.world.capture.start()
+        wait_until(lambda: len(case.world.captured().epochs) == 2, "the new epoch")
+        case.settle()
+        compare(case.world, case.path)
+        assert "is not known here" in case.world.capture.log_path.read_text()
+
+
+def an_older_position_put_back(binaries):
+    with Case(binaries) as case:
+        position = case.world.spill_dir / ".capture" / "shop.position"
+        case.world.capture.stop()
+        older = position.read_bytes()
+        case.world.capture.start()
+        for i in (3, 4):
+            case.database.execute("INSERT INTO orders(id, customer) VALUES(?, 'sent')", (i,))
+            case.settle()
+        case.world.capture.stop()
+        position.write_bytes(older)
+        case.world.capture.start()
+        wait_until(lambda: len(case.world.captured().epochs) == 2, "the new epoch")
+        case.settle()
+        compare(case.world, case.path)
+
+
+def a_torn_position(binaries):
+    """Of its two slots one is always whole."""
+    with Case(binaries) as case:
+        position = case.world.spill_dir / ".capture" / "shop.position"
+        for at in (0, 4096):
+            case.database.execute("INSERT INTO orders(customer) VALUES('before')")
+            case.settle()
+            case.world.capture.kill()
+            data = bytearray(position.read_bytes())
+            data[at + 512 : at + 4096] = bytes(3584)
+            data[at + 100] ^= 0xFF
+            position.write_bytes(data)
+            case.database.execute("INSERT INTO orders(customer) VALUES('behind')")
+            case.world.capture.start()
+            case.settle()
+            compare(case.world, case.path)
+        assert len(case.world.captured().epochs) == 1, case.world.capture.log_tail()
+
+
+def checkpoints_and_journals(binaries):
+    """What belongs to the writers: the journal's mode, and when the WAL goes into the file."""
+    with Case(binaries) as case:
+        def write(what):
+            case.database.executescript(f"""PRAGMA {what}; BEGIN; INSERT INTO orders(customer, code) VALUES('writer', '{what}');
+                REPLACE INTO orders(id, code) VALUES(90, '{what}'); COMMIT;""")  # fmt: skip
+
+        for what in ("wal_checkpoint(TRUNCATE)", "trusted_schema = OFF", "recursive_triggers = ON", "wal_checkpoint(RESTART)"):
+            write(what)
+        case.settle()
+        # SQLite leaves the WAL only while nobody else has the file open; and SQLite 3.40 then goes on with pages that it has read
+        # before, whatever others have written since: so by a connection that has read nothing.
+        case.world.capture.stop()
+        case.database.close()
+        case.database = connect(case.path)
+        write("journal_mode = DELETE")
+        case.world.capture.start()
+        write("synchronous = OFF")
+        case.settle()
+        compare(case.world, case.path)
+        assert len(case.world.captured().epochs) == 1, case.world.capture.log_tail()
 
 
 def a_lock_is_waited_for(binaries):
@@ -207,7 +360,9 @@ def lanes_of_the_dead_are_drained_first(binaries):
         compare(world, case.path)
 
 
-CASES = [columns_come_and_go, a_table_that_goes_is_told, another_file_in_its_place, an_older_copy_put_back, a_lock_is_waited_for,
+CASES = [columns_come_and_go, a_table_that_goes_is_told, another_file_in_its_place, an_older_copy_put_back,
+         a_copy_older_by_one_change_put_back, an_older_copy_into_the_open_file, a_copy_of_an_epoch_before, a_vacuum_that_gives_new_row_ids,
+         the_position_is_gone, an_older_position_put_back, a_torn_position, checkpoints_and_journals, a_lock_is_waited_for,
          large_values_come_in_parts, a_new_snapshot_on_demand, lanes_of_the_dead_are_drained_first, removed_and_told]  # fmt: skip
 
 

@@ -104,6 +104,7 @@ def contents(path):
                 del row["rowid"]
             rows[key] = row
         result[table] = rows
+    connection.close()
     return result
 
 
