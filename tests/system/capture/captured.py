@@ -19,7 +19,7 @@ class Doubled(AssertionError):
 def tail(binaries, directory):
     """All records of the stream in this directory, in order, as the `tail` command prints them."""
     command = [str(binaries / "spillway"), "tail", str(directory), "--json"]
-    output = subprocess.run(command, check=True, capture_output=True, timeout=120).stdout
+    output = subprocess.run(command, check=True, capture_output=True, timeout=600).stdout
     for line in output.splitlines():
         document = json.loads(line)
         assert "gap" not in document, f"the stream has a gap: {document}"

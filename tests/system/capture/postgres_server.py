@@ -75,14 +75,23 @@ class PostgresServer:
             raise RuntimeError(result.stderr)
         return result.stdout.strip()
 
-    def close(self):
+    def own(self, folder):
+        """Its files belong to the server, also those that a test has copied."""
+        if os.geteuid() == 0:
+            for path in [folder, *folder.rglob("*")]:
+                os.chown(path, NOBODY, NOBODY)
+
+    def close_process(self, how=signal.SIGINT):
         if self.process and self.process.poll() is None:
-            self.process.send_signal(signal.SIGQUIT)
+            self.process.send_signal(how)
             try:
                 self.process.wait(20)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+
+    def close(self):
+        self.close_process(signal.SIGQUIT)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def __enter__(self):

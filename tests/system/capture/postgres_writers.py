@@ -29,6 +29,10 @@ class Writer:
     def statement(self):
         r = self.random
         kind = r.random()
+        if kind < 0.1:
+            rows = f"SELECT id FROM orders ORDER BY id OFFSET {r.randint(0, 300)} LIMIT 20"
+            return r.choice([f"UPDATE orders SET amount = amount + 1 WHERE id IN ({rows});", f"DELETE FROM orders WHERE id IN ({rows}) AND id % 3 = 0;",
+                             f"INSERT INTO orders(customer, weight) SELECT {self.value()}, n FROM generate_series(1, 20) n;"])  # fmt: skip
         if kind < 0.4:
             return (f"INSERT INTO orders(customer, amount, payload, weight, paid) VALUES({self.value()}, {r.randint(-10**9, 10**9)}.{r.randint(0, 99):02}, "
                     f"'\\x{r.randbytes(r.randint(0, 60)).hex()}', {r.random() * 10 ** r.randint(-30, 30)}, {r.choice(['true', 'false', 'NULL'])});")
