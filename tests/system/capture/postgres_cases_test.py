@@ -124,9 +124,9 @@ def an_older_copy_put_back(binaries):
 
 def large_rows(binaries):
     """50 MB in one transaction; then values that an update does not touch, and that are not sent again."""
-    with Case(binaries, 'max_record_bytes = "400KiB"\nlane_bytes = "4MiB"') as case:
-        case.server.sql("INSERT INTO orders SELECT n, 'large', (SELECT string_agg(md5(n::text || i), '') FROM generate_series(1, 3200) i) "
-                        "FROM generate_series(1000, 1499) n")  # fmt: skip
+    with Case(binaries, 'max_record_bytes = "64KiB"') as case:
+        case.server.sql("INSERT INTO orders SELECT n, 'large', (SELECT string_agg(md5(n::text || i), '') FROM generate_series(1, 1600) i) "
+                        "FROM generate_series(1000, 1999) n")  # fmt: skip
         case.server.sql("UPDATE orders SET customer = 'touched' WHERE id = 1234")
         case.settle()
         update = [change for change in case.world.captured().changes if change.operation == "update"][-1]
@@ -137,7 +137,7 @@ def large_rows(binaries):
             assert hashlib.md5(update.sides[side]["payload"].encode()).hexdigest() == whole, side
         case.compare("orders", "id, customer")
         assert case.world.tool("resnapshot", "shop").returncode == 0
-        wait_until(lambda: case.world.capture_status().get("snapshot_rows", 0) > 500, "the rows again")
+        wait_until(lambda: case.world.capture_status().get("snapshot_rows", 0) > 1000, "the rows again")
         case.compare("orders", "id, customer")
         peak = int(re.search(r"VmHWM:\s+(\d+)", pathlib.Path(f"/proc/{case.world.capture.process.pid}/status").read_text())[1]) // 1024
         print(f"  50 MB in a transaction and in a snapshot: the capture has taken {peak} MiB", flush=True)
