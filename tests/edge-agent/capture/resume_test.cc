@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include "edge-agent/ingest/capture/spill_search.h"
+#include "spillway/core/env/posix_env.h"
+
 namespace spillway::agent::capture {
 namespace {
 
@@ -62,6 +65,15 @@ TEST(Resume, AfterAPowerCutBetweenBatchesNothingIsRepeated) {
 
 TEST(Resume, APageThatIsOlderThanThePositionTakesNothingBack) {
   EXPECT_EQ(resume_topic(saved(true), put_up_to(3), Key{5, 0, 0}, true).behind, kSafe);
+}
+
+TEST(Resume, AStreamThatIsConfiguredNoMoreWasNotSearched) {
+  core::Config config;
+  SavedPosition position = saved(true);
+  auto& env = core::env::posix_env();
+  EXPECT_TRUE(search_spill(env, config, "capture/shop", position)->complete);
+  position.marks = {{"renamed", core::Uuid{}, 7}};
+  EXPECT_FALSE(search_spill(env, config, "capture/shop", position)->complete);
 }
 
 }  // namespace

@@ -38,9 +38,13 @@ class Case:
 
     def __enter__(self):
         """The changes that follow are to come by the slot, not with the first rows."""
-        self.world.start()
-        if self.settled:
-            self.settle()
+        try:
+            self.world.start()
+            if self.settled:
+                self.settle()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_):
