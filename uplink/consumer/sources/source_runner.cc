@@ -77,15 +77,18 @@ Result<void> SourceRunner::step() {
   SPILLWAY_CHECKED(fetch());
   if (unpassed_ != 0) return pass_on();
   store_marks();
-  if (queue_.groups() != 0) wait_for_answer(kCommitWaitNs);
+  // Without room nothing is fetched, and nothing is waited for there: others may fill the inbox.
+  if (queue_.groups() != 0 || !has_room()) wait_for_answer(kCommitWaitNs);
   return {};
 }
 
+bool SourceRunner::has_room() const {
+  return queue_.groups() < kGroupsMax && writer_.queued_bytes() <= InboxWriter::kQueueBytesMax;
+}
+
 Result<void> SourceRunner::fetch() {
-  const bool has_room =
-      queue_.groups() < kGroupsMax && writer_.queued_bytes() <= InboxWriter::kQueueBytesMax;
   const std::uint64_t wait_ns = queue_.groups() == 0 && marks_.empty() ? kWaitNs : 0;
-  return source_->fetch(wait_ns, has_room ? BrokerIntake::kGroupMessagesMax : 0,
+  return source_->fetch(wait_ns, has_room() ? BrokerIntake::kGroupMessagesMax : 0,
                         [this](const BrokerMessage& message) {
                           on_message(message);
                           return !intake_.is_full();

@@ -93,6 +93,7 @@ class SourceRunner {
   /// Until stop(), or until something fails.
   [[nodiscard]] core::Result<void> read();
   [[nodiscard]] core::Result<void> step();
+  [[nodiscard]] bool has_room() const;
   [[nodiscard]] core::Result<void> fetch();
   void on_message(const BrokerMessage& message);
   [[nodiscard]] core::Result<void> pass_on();
