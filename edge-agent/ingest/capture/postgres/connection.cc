@@ -102,14 +102,14 @@ Result<PgResult> PgConnection::run(const std::string& sql) {
 
 std::string PgConnection::literal(const std::string& text) const {
   char* const made = PQescapeLiteral(get(), text.data(), text.size());
-  const std::string literal = made == nullptr ? "''" : made;
+  std::string literal = made == nullptr ? "''" : made;
   PQfreemem(made);
   return literal;
 }
 
 std::string PgConnection::quoted(const std::string& name) const {
   char* const made = PQescapeIdentifier(get(), name.data(), name.size());
-  const std::string quoted = made == nullptr ? "\"\"" : made;
+  std::string quoted = made == nullptr ? "\"\"" : made;
   PQfreemem(made);
   return quoted;
 }

@@ -38,9 +38,8 @@ void OutboxTables::add_table(std::vector<std::string>& statements, const std::st
   statements.push_back("CREATE TRIGGER " + truncated + " AFTER TRUNCATE ON " + quoted +
                        " FOR EACH STATEMENT" + run);
   // Also for what comes by a replication into this database.
-  for (const std::string& each : {trigger, truncated}) {
-    statements.push_back("ALTER TABLE " + quoted + " ENABLE ALWAYS TRIGGER " + each);
-  }
+  const std::string always = "ALTER TABLE " + quoted + " ENABLE ALWAYS TRIGGER ";
+  for (const std::string& each : {trigger, truncated}) statements.push_back(always + each);
   if (!capture_.snapshot) return;
   const std::string insert = "INSERT INTO " + outbox_ + "(tbl, op, old, new) ";
   statements.push_back(insert + "VALUES(" + name + ", 5, NULL, to_jsonb(" +

@@ -41,8 +41,8 @@ std::string clashes(const Layout& layout) {
     condition += condition.empty() ? "(" : " OR (";
     for (std::size_t i = 0; i < set.columns.size(); ++i) {
       const std::string name = quoted(layout.columns[set.columns[i]].name);
-      condition += (i == 0 ? "t." : " AND t.") + name + " = NEW." + name + " COLLATE " +
-                   quoted(set.collations[i]);
+      condition.append(i == 0 ? "t." : " AND t.").append(name).append(" = NEW.").append(name);
+      condition.append(" COLLATE ").append(quoted(set.collations[i]));
     }
     condition += ")";
   }
@@ -86,7 +86,8 @@ std::string TriggerSql::note_replaced(const Layout& layout, bool update) const {
   if (update && layout.rowid.empty()) {
     for (const std::size_t column : layout.key()) {
       const std::string key = quoted(layout.columns[column].name);
-      other += (other.empty() ? " AND NOT (t." : " AND t.") + key + " IS OLD." + key;
+      other.append(other.empty() ? " AND NOT (t." : " AND t.").append(key);
+      other.append(" IS OLD.").append(key);
     }
     other += ")";
   }
