@@ -192,6 +192,7 @@ class RabbitmqSink(unittest.TestCase):
             before = world.acknowledged()
             world.wait(lambda: world.acknowledged() > before + 200, "records on their way")
             if kill % 3 == 1:
+                world.wait(lambda: self.server.has_written_down("kills"), "the queue on the broker's disk")
                 self.server.kill()
                 world.wait(lambda: world.backlog() > chance.randrange(200, 1000), "a backlog")
                 self.server.start()
