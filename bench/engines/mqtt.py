@@ -22,7 +22,7 @@ def main():
         subscriber = subprocess.Popen(["mosquitto_sub", "-V", "mqttv5", "-p", str(server.port), "-q", "0", "-t", "#"], stdout=subprocess.DEVNULL)
         try:
             bench = SideBySide(arguments, folder, server.url, '[uplink.mqtt]\ntopic = "bench/{stream}/{topic}"',
-                               ("mqtt_bare", server.port, "bench/telemetry/demo/0"))  # fmt: skip
+                               ("mqtt_bare", server.port, "bench/telemetry/demo/0"), needs_setup=False)  # fmt: skip
             return bench.run("QoS 1")
         finally:
             subscriber.kill()

@@ -44,11 +44,13 @@ NatsEvents::~NatsEvents() {
 }
 
 void NatsEvents::tell(NatsAck ack) {
+  bool is_first = false;
   {
     const std::lock_guard lock(mutex_);
+    is_first = acks_.empty();
     acks_.push_back(std::move(ack));
   }
-  told_.notify_one();
+  if (is_first) told_.notify_one();  // whoever waits takes all of them
 }
 
 void NatsEvents::fail(core::Error error) {
