@@ -76,8 +76,15 @@ class Case:
         self.settle()
         rows = self.server.sql(f"SELECT concat_ws('|', {columns}) FROM {table} ORDER BY 1").splitlines()
         names = [name.strip() for name in columns.split(",")]
-        mine = ["|".join(str(row[name]) for name in names if row.get(name) is not None) for row in self.replica()[table].values()]
-        assert sorted(mine) == sorted(rows), f"{table}: the source has {rows[:9]}, the replica {mine[:9]}"
+
+        def mine():
+            return ["|".join(str(row[name]) for name in names if row.get(name) is not None) for row in self.replica()[table].values()]
+
+        # The last change may have come with the rows of a table whose snapshot is before this one's.
+        try:
+            wait_until(lambda: sorted(mine()) == sorted(rows), f"{table} to be as in the source", 30, pause_s=0.1)
+        except TimeoutError as error:
+            raise AssertionError(f"{error}: the source has {rows[:9]}, the replica {mine()[:9]}") from None
 
     def wait_error(self, text):
         wait_until(lambda: text in self.world.capture_status().get("error", ""), f"the error \"{text}\": {self.world.capture_status()}")

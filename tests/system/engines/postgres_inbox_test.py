@@ -98,9 +98,12 @@ class PostgresInbox(unittest.TestCase):
         self.server.start()
         world.uplink.start()
         wait_until(lambda: self.count("waits") == 100, "the records", pause_s=0.2)
-        listed = subprocess.run([BINARIES / "spillway-consumer", "gateway", "list", "--config", world.consumer_config],
-                                capture_output=True, text=True, check=True, timeout=30).stdout  # fmt: skip
-        self.assertIn("demo/gateway", listed)
+
+        def listed():
+            return subprocess.run([BINARIES / "spillway-consumer", "gateway", "list", "--config", world.consumer_config],
+                                  capture_output=True, text=True, check=True, timeout=30).stdout  # fmt: skip
+
+        wait_until(lambda: "demo/gateway" in listed(), "the gateway's row, which follows its records'")
         dead = subprocess.run([BINARIES / "spillway-consumer", "dead", "list", "--config", world.consumer_config],
                               capture_output=True, text=True, check=True, timeout=30).stdout  # fmt: skip
         self.assertEqual(dead, "no dead record\n")
