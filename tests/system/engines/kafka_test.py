@@ -139,7 +139,9 @@ class KafkaWay(KafkaTest):
     def second_consumer(self, world):
         config = world.root / "second.toml"
         config.write_text(world.consumer_config.read_text().replace(str(world.inbox), str(world.root / "second.db")))
-        return world.daemon("second", "spillway-consumer", "--config", config)
+        second = world.daemon("second", "spillway-consumer", "--config", config)
+        self.addCleanup(second.kill)
+        return second
 
     @staticmethod
     def identities(inbox):
