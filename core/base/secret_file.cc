@@ -24,4 +24,9 @@ Result<std::string> read_secret_file(const std::string& path, const std::string&
                                                ": it holds the secret and nothing else");
 }
 
+Result<std::string> read_password(const std::string& password_file) {
+  if (password_file.empty()) return std::string();
+  return read_secret_file(password_file, "password_file");
+}
+
 }  // namespace spillway::core

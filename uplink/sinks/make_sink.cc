@@ -110,8 +110,7 @@ Result<void> set_up_sink(const core::UplinkConfig& uplink, SinkSetup& setup) {
 }
 
 Result<std::string> engine_password(const core::EngineConfig& engine) {
-  if (engine.password_file.empty()) return std::string();
-  return core::read_secret_file(engine.password_file, "password_file");
+  return core::read_password(engine.password_file);
 }
 
 }  // namespace spillway::uplink

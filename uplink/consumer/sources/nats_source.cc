@@ -183,11 +183,8 @@ void NatsSource::disconnect() {
 }  // namespace
 
 Result<std::unique_ptr<BrokerSource>> make_nats_source(const core::SourceConfig& config) {
-  uplink::NatsAddress address{config.url, config.tls, {}};
-  if (!config.password_file.empty()) {
-    SPILLWAY_TRY(password, core::read_secret_file(config.password_file, "password_file"));
-    address.password = std::move(password);
-  }
+  SPILLWAY_TRY(password, core::read_password(config.password_file));
+  uplink::NatsAddress address{config.url, config.tls, std::move(password)};
   return std::unique_ptr<BrokerSource>(std::make_unique<NatsSource>(std::move(address), config));
 }
 

@@ -316,11 +316,7 @@ void RabbitmqSource::disconnect() {
 }  // namespace
 
 Result<std::unique_ptr<BrokerSource>> make_rabbitmq_source(const core::SourceConfig& config) {
-  std::string password;
-  if (!config.password_file.empty()) {
-    SPILLWAY_TRY(read, core::read_secret_file(config.password_file, "password_file"));
-    password = std::move(read);
-  }
+  SPILLWAY_TRY(password, core::read_password(config.password_file));
   return std::unique_ptr<BrokerSource>(
       std::make_unique<RabbitmqSource>(config, std::move(password)));
 }

@@ -9,5 +9,7 @@ namespace spillway::core {
 
 /// Without the line end behind it. kInvalidArgument, which names the key, where there is none.
 [[nodiscard]] Result<std::string> read_secret_file(const std::string& path, const std::string& key);
+/// What the key `password_file` names; empty where it names nothing.
+[[nodiscard]] Result<std::string> read_password(const std::string& password_file);
 
 }  // namespace spillway::core
