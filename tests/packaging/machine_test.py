@@ -191,6 +191,20 @@ class Life:
             require(version == f"{field(self.newer[0], 'Version')} installed", version)
         self.wait_active(*RUNNING)
 
+    def sink_that_is_missing(self):
+        say("an engine without its package: the uplink ends and says which, and the package brings it back")
+        self.machine.run("dpkg", "--remove", "spillway-sink-nats")
+        config = self.machine.root / "etc/spillway/spillway.toml"
+        before = config.read_text()
+        config.write_text(before + '[[uplink]]\nname = "other"\nurl = "nats://127.0.0.1:4222"\n')
+        self.machine.run("systemctl", "restart", "spillway-uplink", check=False)
+        wait_until(lambda: self.active("spillway-uplink") == "failed", "the uplink ends for good", 60)
+        require("needs the package spillway-sink-nats" in self.journal("spillway-uplink"), self.journal("spillway-uplink"))
+        self.machine.shell("dpkg -i /newer/spillway-sink-nats_*.deb")
+        self.wait_active("spillway-uplink")
+        config.write_text(before)
+        self.machine.run("systemctl", "restart", "spillway-uplink")
+
     def remove_and_purge(self):
         say("remove keeps data and configuration; a new installation goes on with them")
         gateway = self.agent()["gateway"]["id"]
@@ -217,6 +231,7 @@ class Life:
             self.kill_and_hang()
             self.nothing_is_lost()
             self.downgrade_is_refused()
+            self.sink_that_is_missing()
             self.remove_and_purge()
 
 
