@@ -13,8 +13,9 @@ case "$arch" in
 esac
 
 packages=(
-  libc6-dev linux-libc-dev libstdc++-12-dev libboost1.81-dev libflatbuffers-dev libxxhash-dev
-  libtomlplusplus-dev libspdlog-dev libfmt-dev libexpected-dev libcli11-dev libzstd-dev
+  libc6-dev linux-libc-dev libstdc++-12-dev libboost1.81-dev libboost-json1.81-dev libflatbuffers-dev libxxhash-dev
+  libtomlplusplus-dev libspdlog-dev libfmt-dev libexpected-dev libcli11-dev libzstd-dev libssl-dev libsqlite3-dev
+  libiceoryx-posh-dev iceoryx librabbitmq-dev librdkafka-dev libnats-dev libmosquitto-dev libcurl4-openssl-dev libpq-dev
 )
 suite=bookworm
 cache="${SPILLWAY_CACHE:-$HOME/.cache/spillway}"
