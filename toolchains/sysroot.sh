@@ -1,5 +1,5 @@
 #!/bin/bash
-# Makes a sysroot for one architecture and prints its path: sysroot.sh arm64|armhf|riscv64
+# Makes a sysroot for one architecture and prints its path: sysroot.sh arm64|armhf|riscv64|musl
 #
 # The sysroot holds the headers and libraries a cross build needs, taken from this machine's own apt sources by
 # mmdebstrap, without adding a foreign architecture to the machine. It is made under a temporary name and renamed, so
@@ -9,7 +9,8 @@
 # header-only libraries, which are of no architecture, from the arm64 sysroot, so that they are the versions built with elsewhere.
 set -euo pipefail
 
-arch="${1:?usage: sysroot.sh arm64|armhf|riscv64}"
+arch="${1:?usage: sysroot.sh arm64|armhf|riscv64|musl}"
+debian_arch="$arch"
 suite=bookworm
 headers=()
 case "$arch" in
@@ -26,7 +27,13 @@ case "$arch" in
     headers=(boost flatbuffers xxhash.h xxh3.h tl toml++ spdlog fmt)
     headers_of="$("${BASH_SOURCE[0]}" arm64)"
     ;;
-  *) echo "sysroot.sh: no sysroot for '$arch': give arm64, armhf or riscv64" >&2; exit 2 ;;
+  musl)  # for 64-bit ARM, and for the producer library alone, which needs no library
+    debian_arch=arm64
+    packages=(musl-dev linux-libc-dev)
+    headers=(flatbuffers xxhash.h xxh3.h)
+    headers_of="$("${BASH_SOURCE[0]}" arm64)"
+    ;;
+  *) echo "sysroot.sh: no sysroot for '$arch': give arm64, armhf, riscv64 or musl" >&2; exit 2 ;;
 esac
 
 cache="${SPILLWAY_CACHE:-$HOME/.cache/spillway}"
@@ -61,7 +68,7 @@ fi
 include="$(IFS=,; echo "${packages[*]}")"
 echo "sysroot.sh: making $sysroot (about a minute)" >&2
 # shellcheck disable=SC2016  # "$1" is the hook's own: the sysroot
-if ! mmdebstrap --variant=extract --architectures="$arch" --include="$include" \
+if ! mmdebstrap --variant=extract --architectures="$debian_arch" --include="$include" \
     --extract-hook='cd "$1/var/cache/apt/archives" && ls -- *.deb > "$1/.versions"' \
     --aptopt='Acquire::Check-Valid-Until "false"' --aptopt='Acquire::Languages "none"' \
     "$suite" "$scratch/root" "$scratch/sources.list" > "$scratch/log" 2>&1; then
