@@ -16,6 +16,7 @@ into="$(cd "$into" && pwd)"
 for program in "$@"; do
   name="$(basename "$program")"
   ln -f "$program" "$into/$name.elf"
+  # shellcheck disable=SC2016  # "$0" and "$@" are the wrapper's own
   printf '#!/bin/sh\nexec %s -0 "$0" "%s" "$@"\n' "$emulator" "$into/$name.elf" > "$into/$name.new"
   chmod 755 "$into/$name.new"
   mv -f "$into/$name.new" "$into/$name"
