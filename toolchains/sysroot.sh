@@ -81,6 +81,10 @@ fi
 find "$scratch/root" -type l -lname '/*' -path '*/lib/*' | while read -r link; do
   ln -snfr "$scratch/root$(readlink "$link")" "$link"
 done
+# A program under qemu-user -L looks here first, for everything: its shared memory and temporary files are this machine's.
+rm -rf "$scratch/root/dev" "$scratch/root/tmp"
+# From Debian 13 on, /lib is a link that none of these packages brings.
+[[ -e "$scratch/root/lib" ]] || ln -s usr/lib "$scratch/root/lib"
 for header in "${headers[@]}"; do
   cp -a "$headers_of/usr/include/$header" "$scratch/root/usr/include/"
 done
