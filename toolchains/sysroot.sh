@@ -52,17 +52,8 @@ fi
 scratch="$(mktemp -d "$cache/sysroot-$arch.partial.XXXXXX")"
 trap 'rm -rf "$scratch"' EXIT
 
-# The sources of this machine's release, as apt itself understands them (one-line or deb822 files alike), in the one-line form. The
-# release suite alone: the security suite's armhf index has been seen broken, and a sysroot runs nothing but tests.
-# shellcheck disable=SC2016  # the $(...) are apt's own placeholders
-apt-get indextargets --format '$(SITE) $(RELEASE) $(COMPONENT) $(SIGNED_BY)' 'Created-By: Packages' |
-  awk -v suite="$suite" -v keyring=/usr/share/keyrings/debian-archive-keyring.gpg '
-    $2 == "bookworm" { print "deb [signed-by=" ($4 ~ /^\// ? $4 : keyring) "] " $1 " " suite " " $3 }' |
-  sort -u > "$scratch/sources.list"
-if [[ ! -s "$scratch/sources.list" ]]; then
-  echo "sysroot.sh: apt has no source for Debian bookworm here: run 'apt-get update', or add one to /etc/apt" >&2
-  exit 3
-fi
+# The release suite alone: the security suite's armhf index has been seen broken, and a sysroot runs nothing but tests.
+"$(dirname "${BASH_SOURCE[0]}")/apt_sources.sh" bookworm "$suite" > "$scratch/sources.list"
 
 # .versions in the sysroot names each package and version that went in, for a bug report.
 include="$(IFS=,; echo "${packages[*]}")"

@@ -62,7 +62,7 @@ Result<void> check_schema(std::span<const std::byte> bfbs, std::size_t size_max)
                   std::to_string(size_max) + " are taken");
   }
   // The verifier looks at alignment by address, and a block's bytes stand anywhere.
-  std::vector<std::uint64_t> aligned((bfbs.size() + 7) / 8);
+  std::vector<std::uint64_t> aligned(bfbs.size() / 8 + 1);
   std::memcpy(aligned.data(), bfbs.data(), bfbs.size());
   const auto* bytes = reinterpret_cast<const std::uint8_t*>(aligned.data());
   flatbuffers::Verifier verifier(bytes, bfbs.size(), kDepthMax, kTablesMax);

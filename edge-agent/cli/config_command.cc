@@ -5,6 +5,8 @@
 #include <boost/json.hpp>
 #include <filesystem>
 #include <iostream>
+#include <map>
+#include <set>
 
 #include "edge-agent/cli/command.h"
 #include "edge-agent/cli/encoding.h"
@@ -290,6 +292,35 @@ int run_check(const std::string& path, bool as_json) {
   return kDone;
 }
 
+/// The parts of a machine that run only where the configuration asks for them.
+const std::map<std::string, bool (*)(const core::Config&)> kParts{
+    {"uplink", [](const core::Config& config) { return !config.uplinks.empty(); }},
+    {"consumer", [](const core::Config& config) { return config.consumer.has_value(); }},
+    {"api", [](const core::Config& config) { return config.api.has_value(); }},
+    {"capture", [](const core::Config& config) { return !config.captures.empty(); }},
+    {"iceoryx", [](const core::Config& config) { return config.iceoryx.has_value(); }},
+};
+
+int run_has(const std::string& part, const std::string& path) {
+  const auto config = core::load_config(path);
+  if (!config) return report(config.error());
+  if (kParts.at(part)(*config)) return kDone;
+  std::cout << path << " has no " << part << ": nothing to do\n";
+  return kNo;
+}
+
+void add_has(CLI::App& config, int& exit_code) {
+  auto* has = config.add_subcommand(
+      "has", "Whether the configuration asks for a part; exit code 1 if it does not");
+  auto part = std::make_shared<std::string>();
+  auto path = std::make_shared<std::string>();
+  std::set<std::string> names;
+  for (const auto& [name, asks] : kParts) names.insert(name);
+  has->add_option("part", *part, "which part")->required()->check(CLI::IsMember(names));
+  has->add_option("file", *path, "configuration file (TOML)")->required();
+  has->callback([part, path, &exit_code] { exit_code = run_has(*part, *path); });
+}
+
 }  // namespace
 
 void add_config_command(CLI::App& app, int& exit_code) {
@@ -300,6 +331,7 @@ void add_config_command(CLI::App& app, int& exit_code) {
   auto as_json = std::make_shared<bool>(false);
   check->add_option("file", *path, "configuration file (TOML)")->required();
   check->add_flag("--json", *as_json, "report as JSON");
+  add_has(*config, exit_code);
   check->callback([path, as_json, &exit_code] { exit_code = run_check(*path, *as_json); });
 }
 

@@ -31,12 +31,12 @@
 #include <vector>
 
 #include "edge-agent/daemon/fault_ledger.h"
-#include "edge-agent/daemon/notify.h"
 #include "edge-agent/daemon/spill_place.h"
 #include "edge-agent/daemon/status_file.h"
 #include "edge-agent/daemon/worker.h"
 #include "edge-agent/drain/drain.h"
 #include "spillway/core/config.h"
+#include "spillway/core/service_notifier.h"
 
 namespace spillway::agent {
 
@@ -108,7 +108,7 @@ class Agent {
   std::unique_ptr<FlashMeter> flash_;
   bool flash_store_is_out_ = false;
   bool started_ = false;
-  ServiceNotifier notifier_;
+  core::ServiceNotifier notifier_;
   std::uint64_t last_data_ns_ = 0;
 };
 

@@ -17,6 +17,7 @@
 #include "uplink/daemon/sink_runner.h"
 #include "uplink/daemon/uplink_runner.h"
 #include "uplink/link/link_watch.h"
+#include "uplink/link/service_heart.h"
 
 namespace {
 
@@ -52,7 +53,12 @@ Result<void> serve(const core::Config& config, const std::vector<core::UplinkCon
   boost::asio::signal_set signals(io, SIGTERM, SIGINT);
   std::vector<std::unique_ptr<Runner>> runners;
   std::unique_ptr<uplink::LinkWatch> watch;  // goes with the rest: it would keep io busy
+  uplink::ServiceHeart heart(io, core::env::posix_env(), [&runners] {
+    return std::all_of(runners.begin(), runners.end(),
+                       [](const auto& one) { return one->turning(); });
+  });
   const auto stop = [&] {
+    heart.stopping();
     signals.cancel();
     watch.reset();
     for (const auto& runner : runners) runner->stop();
@@ -95,6 +101,7 @@ Result<void> serve(const core::Config& config, const std::vector<core::UplinkCon
   if (watching) watch = std::move(*watching);
   if (!watching) spdlog::warn("reconnects by timers alone: {}", watching.error().message);
   for (const auto& runner : runners) runner->start();
+  heart.ready();
   io.run();
   return outcome;
 }

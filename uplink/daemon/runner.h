@@ -30,6 +30,8 @@ class Runner {
   /// Stopped, and the connections are gone.
   [[nodiscard]] virtual bool closed() const = 0;
   virtual void when_closed(std::function<void()> told) = 0;
+  /// False: a thread of its own hangs in something that has a bound, and only a restart helps.
+  [[nodiscard]] virtual bool turning() const { return true; }
 };
 
 }  // namespace spillway::uplink

@@ -85,10 +85,16 @@ void SinkRunner::when_closed(std::function<void()> told) {
   on_closed_ = std::move(told);
 }
 
+bool SinkRunner::turning() const {
+  const std::uint64_t turned_ns = turned_ns_.load();
+  return turned_ns == 0 || env_.boottime_ns() < turned_ns + kTurnNsMax;
+}
+
 // --- its own thread ---
 
 void SinkRunner::run() {
   while (!stopping()) work();
+  turned_ns_.store(0);
   say_goodbye();
   const std::lock_guard lock(mutex_);
   closed_.store(true);
@@ -113,6 +119,7 @@ void SinkRunner::pause(std::uint64_t ns) {
 
 void SinkRunner::work() {
   const std::uint64_t now_ns = env_.boottime_ns();
+  turned_ns_.store(now_ns);
   if (now_ns - ticked_ns_ >= kTickNs) tick();
   switch (state_) {
     case State::kWaiting:

@@ -33,6 +33,8 @@ namespace spillway::uplink {
 class SinkRunner final : public Runner {
  public:
   static constexpr std::uint64_t kConnectTimeoutNs = 5'000'000'000;
+  /// A turn that takes so long has broken invariant 4 by far: an engine's library hangs.
+  static constexpr std::uint64_t kTurnNsMax = 12 * kConnectTimeoutNs;
 
   /// `on_fatal` is called from its own thread.
   SinkRunner(core::env::Env& env, const core::Config& config, core::UplinkConfig uplink,
@@ -46,6 +48,7 @@ class SinkRunner final : public Runner {
   bool closed() const override { return closed_.load(); }
   /// Told from its own thread, or at once where it has ended already.
   void when_closed(std::function<void()> told) override;
+  bool turning() const override;
 
  private:
   enum class State : std::uint8_t {
@@ -110,6 +113,8 @@ class SinkRunner final : public Runner {
   std::function<void()> on_closed_;  // mutex_
   std::atomic<std::uint64_t> network_events_{0};
   std::atomic<bool> closed_{false};
+  std::atomic<std::uint64_t> turned_ns_{
+      0};  // when the latest turn began; 0: its thread does not run
   std::thread thread_;
 };
 

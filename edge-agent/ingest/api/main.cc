@@ -7,7 +7,6 @@
 #include <boost/asio/signal_set.hpp>
 #include <csignal>
 
-#include "edge-agent/daemon/notify.h"
 #include "edge-agent/ingest/api/lane_book.h"
 #include "edge-agent/ingest/api/server.h"
 #include "spillway/core/config.h"
@@ -15,6 +14,7 @@
 #include "spillway/core/env/posix_env.h"
 #include "spillway/core/log.h"
 #include "spillway/core/schema.h"
+#include "spillway/core/service_notifier.h"
 
 namespace {
 
@@ -113,7 +113,7 @@ class Api {
   boost::asio::io_context io_{1};
   boost::asio::signal_set signals_{io_, SIGTERM, SIGINT};
   boost::asio::steady_timer timer_{io_};
-  agent::ServiceNotifier notifier_;
+  core::ServiceNotifier notifier_;
   LaneBook lanes_;
   Service service_;
   Door door_;

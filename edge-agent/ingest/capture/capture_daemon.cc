@@ -6,9 +6,9 @@
 #include <boost/json.hpp>
 #include <csignal>
 
-#include "edge-agent/daemon/notify.h"
 #include "edge-agent/ingest/capture/make_source.h"
 #include "spillway/core/log.h"
+#include "spillway/core/service_notifier.h"
 
 namespace spillway::agent::capture {
 namespace {
@@ -61,7 +61,7 @@ CaptureDaemon::~CaptureDaemon() {
 }
 
 void CaptureDaemon::run() {
-  ServiceNotifier notifier;
+  core::ServiceNotifier notifier;
   for (const auto& worker : workers_) {
     worker->thread = std::thread([this, &worker = *worker] { work(worker); });
   }

@@ -9,11 +9,11 @@
 #include <memory>
 #include <string>
 
-#include "edge-agent/daemon/notify.h"
 #include "edge-agent/ingest/iceoryx/bridge_page.h"
 #include "edge-agent/ingest/iceoryx/keeper.h"
 #include "spillway/core/config.h"
 #include "spillway/core/env/env.h"
+#include "spillway/core/service_notifier.h"
 
 namespace spillway::agent::iceoryx {
 
@@ -55,7 +55,7 @@ class Bridge {
   const core::Config& config_;
   SharedPage page_;
   Keeper keeper_;
-  ServiceNotifier notifier_;
+  core::ServiceNotifier notifier_;
   std::unique_ptr<core::env::File> lock_;
   pid_t reader_ = 0;
   BridgeFacts facts_;

@@ -8,6 +8,7 @@
 
 #include "edge-agent/ingest/system_sensor/sensor.h"
 #include "spillway/core/atomic.h"
+#include "spillway/core/service_notifier.h"
 
 namespace {
 
@@ -31,13 +32,16 @@ void handle_signals() {
 /// Readings come at their times since the start; after a stall at most this much is made up for.
 constexpr double kCatchUpSeconds = 0.1;
 
-void run(spillway::agent::sensor::Sensor& sensor, const Limits& limits) {
+void run(spillway::agent::sensor::Sensor& sensor, const Limits& limits,
+         spillway::core::ServiceNotifier& notifier) {
   auto start = Clock::now();
   const auto begin = start;
   double done = 0;
   std::uint64_t total = 0;
   while (!stop_wanted.load(std::memory_order_relaxed)) {
     const auto now = Clock::now();
+    notifier.alive(
+        static_cast<std::uint64_t>(std::chrono::nanoseconds(now.time_since_epoch()).count()));
     if (limits.seconds > 0 &&
         std::chrono::duration<double>(now - begin).count() >= limits.seconds) {
       return;
@@ -104,7 +108,10 @@ int main(int argc, char** argv) {
     return spillway::core::exit_code_of(sensor.error());
   }
   handle_signals();
-  run(**sensor, limits);
+  spillway::core::ServiceNotifier notifier;
+  notifier.ready();
+  run(**sensor, limits, notifier);
+  notifier.stopping();
   report(**sensor, as_json);
   return (*sensor)->rejected() == 0 ? 0 : 1;
 }

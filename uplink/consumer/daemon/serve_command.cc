@@ -18,6 +18,7 @@
 #include "uplink/consumer/relay/open_relay.h"
 #include "uplink/consumer/sources/make_source.h"
 #include "uplink/consumer/sources/source_runner.h"
+#include "uplink/link/service_heart.h"
 
 namespace spillway::consumer::tool {
 
@@ -145,11 +146,13 @@ Result<void> serve(const core::Config& all) {
   SPILLWAY_CHECKED(start_sources(config, writer, gate, sources));
   SPILLWAY_CHECKED(start_listener(server, config));
 
+  uplink::ServiceHeart heart(io, core::env::posix_env(), [] { return true; });
   boost::asio::steady_timer deadline(io);
   boost::asio::signal_set signals(io, SIGTERM, SIGINT);
   signals.async_wait([&](const auto& error, int signal) {
     if (error) return;
     spdlog::info("ended by signal {}", signal);
+    heart.stopping();
     server.stop();
     // Peers that do not answer the closing handshake get this long.
     deadline.expires_after(kGoodbyeTimeout);
@@ -160,6 +163,7 @@ Result<void> serve(const core::Config& all) {
   });
   // Without a listener nothing else keeps it running.
   const auto work = boost::asio::make_work_guard(io);
+  heart.ready();
   io.run();
   sources.clear();
   keepers.stop();

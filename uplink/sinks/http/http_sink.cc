@@ -8,8 +8,8 @@
 #include <chrono>
 #include <deque>
 
+#include "spillway/core/secret_file.h"
 #include "uplink/sinks/http/http_batch.h"
-#include "uplink/sinks/make_sink.h"
 
 namespace spillway::uplink {
 
@@ -320,7 +320,7 @@ void HttpSink::disconnect() {
 }  // namespace
 
 Result<std::unique_ptr<Sink>> make_http_sink(const core::UplinkConfig& uplink) {
-  SPILLWAY_TRY(password, engine_password(uplink.engine));
+  SPILLWAY_TRY(password, core::read_password(uplink.engine.password_file));
   return std::unique_ptr<Sink>(std::make_unique<HttpSink>(uplink, std::move(password)));
 }
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "uplink/sinks/kafka/kafka_settings.h"
-#include "uplink/sinks/make_sink.h"
+#include "uplink/sinks/sink_module.h"
 
 namespace spillway::uplink::kafka {
 

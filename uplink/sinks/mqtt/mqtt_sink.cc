@@ -6,7 +6,7 @@
 #include <unordered_map>
 
 #include "spillway/core/mqtt/mqtt_client.h"
-#include "uplink/sinks/make_sink.h"
+#include "spillway/core/secret_file.h"
 #include "uplink/sinks/message_name.h"
 
 namespace spillway::uplink {
@@ -254,7 +254,7 @@ void MqttSink::disconnect() {
 }  // namespace
 
 Result<std::unique_ptr<Sink>> make_mqtt_sink(const core::UplinkConfig& uplink) {
-  SPILLWAY_TRY(password, engine_password(uplink.engine));
+  SPILLWAY_TRY(password, core::read_password(uplink.engine.password_file));
   return std::unique_ptr<Sink>(std::make_unique<MqttSink>(uplink, std::move(password)));
 }
 

@@ -1,7 +1,7 @@
 // What a NATS server needs for this uplink: a JetStream stream that takes its subjects.
 #pragma once
 
-#include "uplink/sinks/make_sink.h"
+#include "uplink/sinks/sink_module.h"
 
 namespace spillway::uplink {
 

@@ -4,8 +4,8 @@
 #include <chrono>
 #include <unordered_map>
 
+#include "spillway/core/secret_file.h"
 #include "uplink/engines/nats/nats_connection.h"
-#include "uplink/sinks/make_sink.h"
 #include "uplink/sinks/message_name.h"
 #include "uplink/sinks/nats/nats_subject.h"
 
@@ -178,7 +178,7 @@ void NatsSink::disconnect() {
 }  // namespace
 
 Result<NatsAddress> nats_address(const core::UplinkConfig& uplink) {
-  SPILLWAY_TRY(password, engine_password(uplink.engine));
+  SPILLWAY_TRY(password, core::read_password(uplink.engine.password_file));
   return NatsAddress{uplink.engine.url, uplink.tls, std::move(password)};
 }
 

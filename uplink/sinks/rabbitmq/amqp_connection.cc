@@ -18,7 +18,7 @@
 #include <ctime>
 
 #include "spillway/core/env/build_time.h"
-#include "uplink/sinks/make_sink.h"
+#include "spillway/core/secret_file.h"
 
 namespace spillway::uplink {
 
@@ -107,7 +107,7 @@ AmqpConnection::AmqpConnection(const core::UplinkConfig& config)
 
 Result<void> AmqpConnection::open(std::uint64_t timeout_ns) {
   drop();
-  SPILLWAY_TRY(password, engine_password(config_.engine));
+  SPILLWAY_TRY(password, core::read_password(config_.engine.password_file));
   state_ = amqp_new_connection();
   if (state_ == nullptr) return fail(ErrorCode::kIo, prefix_ + "no memory for a connection");
   auto opened = connect(timeout_ns);

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "spillway/core/config.h"
-#include "uplink/sinks/make_sink.h"
+#include "uplink/sinks/sink_module.h"
 
 namespace spillway::uplink {
 

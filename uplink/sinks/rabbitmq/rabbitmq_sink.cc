@@ -10,7 +10,7 @@
 #include <algorithm>
 #include <charconv>
 
-#include "uplink/sinks/make_sink.h"
+#include "spillway/core/secret_file.h"
 #include "uplink/sinks/message_name.h"
 
 namespace spillway::uplink {
@@ -300,7 +300,7 @@ Error RabbitmqSink::channel_closed(const amqp_channel_close_t& close) {
 }
 
 Result<std::unique_ptr<Sink>> make_rabbitmq_sink(const core::UplinkConfig& config) {
-  SPILLWAY_TRY(password, engine_password(config.engine));
+  SPILLWAY_TRY(password, core::read_password(config.engine.password_file));
   static_cast<void>(password);  // read anew at each connection: it may be changed meanwhile
   return std::unique_ptr<Sink>(std::make_unique<RabbitmqSink>(config));
 }

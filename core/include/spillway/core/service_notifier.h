@@ -11,7 +11,7 @@
 #include <string>
 #include <string_view>
 
-namespace spillway::agent {
+namespace spillway::core {
 
 class ServiceNotifier {
  public:
@@ -22,6 +22,8 @@ class ServiceNotifier {
 
   void ready() { send("READY=1"); }
   void stopping() { send("STOPPING=1"); }
+  /// Somebody waits for alive().
+  [[nodiscard]] bool watched() const { return watchdog_ns_ != 0; }
   /// Sends WATCHDOG=1 when half of $WATCHDOG_USEC has passed since the last.
   void alive(std::uint64_t now_ns);
 
@@ -35,4 +37,4 @@ class ServiceNotifier {
   std::uint64_t alive_at_ns_ = 0;
 };
 
-}  // namespace spillway::agent
+}  // namespace spillway::core

@@ -1,4 +1,4 @@
-#include "edge-agent/daemon/notify.h"
+#include "spillway/core/service_notifier.h"
 
 #include <unistd.h>
 
@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 
-namespace spillway::agent {
+namespace spillway::core {
 
 ServiceNotifier::ServiceNotifier() {
   const char* name = std::getenv("NOTIFY_SOCKET");
@@ -41,4 +41,4 @@ void ServiceNotifier::send(std::string_view text) const {
                              reinterpret_cast<const sockaddr*>(&address_), address_size_));
 }
 
-}  // namespace spillway::agent
+}  // namespace spillway::core

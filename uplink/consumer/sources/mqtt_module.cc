@@ -1,0 +1,5 @@
+// The module of this engine's source.
+#include "uplink/consumer/sources/mqtt_source.h"
+#include "uplink/consumer/sources/source_module.h"
+
+SPILLWAY_EXPORT_SOURCE(spillway::consumer::make_mqtt_source);

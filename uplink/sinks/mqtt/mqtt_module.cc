@@ -1,0 +1,5 @@
+// The module of this engine's sink.
+#include "uplink/sinks/mqtt/mqtt_sink.h"
+#include "uplink/sinks/sink_module.h"
+
+SPILLWAY_EXPORT_SINK(spillway::uplink::make_mqtt_sink, nullptr);
