@@ -1,4 +1,4 @@
-# What both ARM toolchains share. The including file sets SPILLWAY_CROSS_TRIPLET, _ARCHITECTURE and _EMULATOR.
+# What the toolchains against a Debian sysroot share. The including file sets SPILLWAY_CROSS_TRIPLET, _ARCHITECTURE and _EMULATOR.
 #
 # The sysroot's place: -DCMAKE_SYSROOT, else $SPILLWAY_CACHE, else ~/.cache/spillway. Test programs run under qemu-user.
 set(CMAKE_SYSTEM_NAME Linux)

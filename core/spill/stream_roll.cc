@@ -112,7 +112,10 @@ Result<SegmentInfo> StreamImpl::write_header(const std::string& path, std::uint6
   SPILLWAY_TRY(recycled, was_segment(*file));
   info.header = make_header(base_offset, bytes, recycled);
   std::vector<std::byte> head(sizeof(info.header));
-  if (recycled) head.resize(round_up(kSegmentHeaderBytes + head_bytes(), kPageBytes) + kPageBytes);
+  if (recycled) {
+    const auto kept = round_up(kSegmentHeaderBytes + head_bytes(), kPageBytes) + kPageBytes;
+    head.resize(static_cast<std::size_t>(kept));
+  }
   std::memcpy(head.data(), &info.header, sizeof(info.header));
   SPILLWAY_CHECKED(file->write(0, head));
   return info;

@@ -6,6 +6,8 @@
 #include <ctime>
 #include <string_view>
 
+#include "spillway/core/utc.h"
+
 namespace spillway::cli {
 
 std::string hex_text(std::span<const std::byte> bytes, std::size_t bytes_max) {
@@ -45,9 +47,7 @@ std::string utc_text(std::int64_t utc_ns) {
     rest += kSecond;
     --seconds;
   }
-  const auto time = static_cast<std::time_t>(seconds);
-  std::tm parts{};
-  if (::gmtime_r(&time, &parts) == nullptr) return "-";
+  const std::tm parts = core::utc_calendar(seconds);
   std::array<char, 48> date{};
   if (std::strftime(date.data(), date.size(), "%Y-%m-%dT%H:%M:%S", &parts) == 0) return "-";
   std::array<char, 16> fraction{};

@@ -86,7 +86,11 @@ Status failed(Status status, const char* what, const char* object, const char* a
 Status failed_call(int error_number, const char* what, const char* object) {
   const CallFailure failure = failure_of(error_number);
   // strerrordesc_np: thread-safe, without a buffer and without the locale.
+#ifdef __GLIBC__
   const char* reason = strerrordesc_np(error_number);
+#else
+  const char* reason = strerror(error_number);  // musl's are constants
+#endif
   std::snprintf(thread_detail, kDetailBytes, "%s %s: %s%s%s", what, object,
                 reason == nullptr ? "unknown error" : reason, *failure.advice == '\0' ? "" : "; ",
                 failure.advice);

@@ -1,12 +1,11 @@
-"""producer_test.py --bin DIR --feed PROGRAM [--emulator COMMAND]: a producer feeds the native agent.
+"""producer_test.py --bin DIR --feed PROGRAM: a producer feeds an agent.
 
-PROGRAM is tests/arm/feed.c, built for this machine or for another; with --emulator ("qemu-arm-static -L SYSROOT") it is run
-under that. What arrived is read from the spill by the rules of docs/format.md, with no code of the product.
+PROGRAM is tests/arm/feed.c, built for this machine, or for another and wrapped (toolchains/emulated_programs.sh).
+What arrived is read from the spill by the rules of docs/format.md, with no code of the product.
 """
 
 import argparse
 import pathlib
-import shlex
 import subprocess
 import sys
 
@@ -26,7 +25,7 @@ def expected(number):
 
 
 def feed(options, world):
-    command = [*shlex.split(options.emulator), options.feed, str(world.queue_dir), TOPIC, str(COUNT)]
+    command = [options.feed, str(world.queue_dir), TOPIC, str(COUNT)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
     assert result.returncode == 0, f"the producer failed ({result.returncode}): {result.stderr}{world.agent.log_tail()}"
     assert f"accepted {COUNT} process-safe" in result.stdout, result.stdout
@@ -36,7 +35,6 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bin", required=True)
     parser.add_argument("--feed", required=True)
-    parser.add_argument("--emulator", default="")
     options = parser.parse_args()
     with World(options.bin, segment_bytes="96KiB", max_bytes="4MiB") as world:
         world.agent.start()

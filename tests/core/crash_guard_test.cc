@@ -7,6 +7,7 @@
 
 #include <functional>
 
+#include "forwarding_env.h"
 #include "spill_helpers.h"
 #include "spillway/core/env/posix_env.h"
 #include "spillway/core/verify.h"
@@ -81,61 +82,25 @@ TEST_F(CrashGuardTest, RubbishInItsFileIsNoFile) {
 }
 
 /// Dies at the first read of one file's blocks.
-class DeadlyFile final : public env::File {
+class DeadlyFile final : public testing::ForwardingFile {
  public:
-  explicit DeadlyFile(std::unique_ptr<env::File> file) : file_(std::move(file)) {}
+  using ForwardingFile::ForwardingFile;
   Result<std::size_t> read(std::uint64_t offset, std::span<std::byte> into) const override {
     if (offset >= kSegmentHeaderBytes) crash();
-    return file_->read(offset, into);
+    return ForwardingFile::read(offset, into);
   }
-  Result<void> write(std::uint64_t offset, std::span<const std::byte> bytes) override {
-    return file_->write(offset, bytes);
-  }
-  Result<std::uint64_t> size() const override { return file_->size(); }
-  Result<void> allocate(std::uint64_t size) override { return file_->allocate(size); }
-  Result<void> sync_data() override { return file_->sync_data(); }
-  Result<std::unique_ptr<env::Mapping>> map(std::uint64_t size, env::MapAccess access) override {
-    return file_->map(size, access);
-  }
-  Result<bool> try_lock() override { return file_->try_lock(); }
-
- private:
-  std::unique_ptr<env::File> file_;
 };
 
-class DeadlyEnv final : public env::Env {
+class DeadlyEnv final : public testing::ForwardingEnv {
  public:
   explicit DeadlyEnv(std::string deadly) : deadly_(std::move(deadly)) {}
   Result<std::unique_ptr<env::File>> open(const std::string& path, env::OpenMode mode) override {
-    auto file = env_.open(path, mode);
+    auto file = ForwardingEnv::open(path, mode);
     if (!file || path != deadly_) return file;
     return std::unique_ptr<env::File>(std::make_unique<DeadlyFile>(std::move(*file)));
   }
-  Result<void> rename(const std::string& from, const std::string& to) override {
-    return env_.rename(from, to);
-  }
-  Result<void> remove(const std::string& path) override { return env_.remove(path); }
-  Result<void> make_directories(const std::string& path) override {
-    return env_.make_directories(path);
-  }
-  Result<std::vector<std::string>> list(const std::string& path) override {
-    return env_.list(path);
-  }
-  Result<std::vector<env::SizedName>> list_sizes(const std::string& path) override {
-    return env_.list_sizes(path);
-  }
-  Result<bool> exists(const std::string& path) override { return env_.exists(path); }
-  Result<void> sync_directory(const std::string& path) override {
-    return env_.sync_directory(path);
-  }
-  std::uint64_t boottime_ns() override { return env_.boottime_ns(); }
-  std::uint64_t utc_ns() override { return env_.utc_ns(); }
-  bool utc_is_certain() override { return env_.utc_is_certain(); }
-  Uuid boot_id() override { return env_.boot_id(); }
-  std::uint64_t random_u64() override { return env_.random_u64(); }
 
  private:
-  env::Env& env_ = env::posix_env();
   std::string deadly_;
 };
 

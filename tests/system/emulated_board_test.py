@@ -1,4 +1,4 @@
-"""emulated_board_test.py --bin DIR --kernel DIR [--kills N] [--seed S]: a whole machine loses its power in mid-write.
+"""emulated_board_test.py --bin DIR (--kernel DIR | --image DIR) [--kills N] [--seed S]: a whole machine loses its power in mid-write.
 
 An emulated board (board/board.py) writes records and says on its serial line which of them it was told to be power-safe; qemu is
 killed at a random instant. From the log of its disk's writes disks are made as a power cut may leave them: with all that was
@@ -15,7 +15,6 @@ as one would be that had lied about its last flushes: it must be found out.
 
 import argparse
 import collections
-import contextlib
 import json
 import os
 import pathlib
@@ -27,7 +26,8 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "board"))
-from board import CONFIGURATION, Board, Kit, call, make_image, missing_means  # noqa: E402
+from board import Board, Kit, call, make_image, missing_means, mounted  # noqa: E402
+from debian_board import DebianKit  # noqa: E402
 from harness import Daemon, random_source, wait_until  # noqa: E402
 from write_log import WriteLog  # noqa: E402
 
@@ -41,58 +41,60 @@ class Lost(Exception):
     """A promise that was broken, in one line."""
 
 
-@contextlib.contextmanager
-def mounted(image, point):
-    point.mkdir(exist_ok=True)
-    call("mount", "-o", "loop", image, point)
-    try:
-        yield point
-    finally:
-        call("umount", point)
-
-
 class Oracle:
     """Reads a disk from outside, with the programs that are under test and with nothing that the board knows."""
 
-    def __init__(self, binaries, folder, memory):
-        self.binaries, self.folder, self.memory = pathlib.Path(binaries), folder, memory
+    def __init__(self, kit, binaries, folder, memory):
+        self.kit, self.binaries, self.folder, self.memory = kit, pathlib.Path(binaries), folder, memory
         self.records = 0
+        self.held = {}  # by stream: records on the disk that was judged last
 
     def run(self, *arguments):
         return subprocess.run([self.binaries / "spillway", *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False)
 
-    def read(self, stream):
-        """{(kind, start): [numbers in order]} of all records; each offset follows the one before."""
+    def lines(self, stream):
+        """All records, as `tail` prints them; each offset follows the one before."""
         result = self.run("tail", f"{stream}/", "--json")
         if result.returncode != 0:
             raise Lost(f"tail ended with {result.returncode}: {result.stderr.strip()}")
-        found, expected = collections.defaultdict(list), 0
+        expected = 0
         for line in map(json.loads, result.stdout.splitlines()):
             if "gap" in line:
                 raise Lost(f"a gap: {line['gap']}")
             if line["offset"] != expected:
                 raise Lost(f"offset {line['offset']} stands where {expected} belongs")
             expected += 1
+            yield line
+        self.records += expected
+
+    def read(self, stream):
+        """{(kind, start): [numbers in order]} of all records."""
+        found = collections.defaultdict(list)
+        for line in self.lines(stream):
             text = line.get("record", {}).get("text", "")
             if (match := RECORD.match(text)) is None:
                 raise Lost(f"a record that nobody wrote: {line}")
             found[match[1], int(match[2])].append(int(match[3]))
-        self.records += expected
         return found
 
     def judge(self, image, safe):
         """`safe`: {start: records that must be there}. Returns how many of each start are."""
         with mounted(image, self.folder / "mount") as point:
-            stream = point / "spill" / "board"
-            before = self.check(self.read(stream), safe)
-            self.start_agent(point / "spill")
-            after = self.check(self.read(stream), safe)
+            spill = point / self.kit.spill
+            before = self.check(self.read(spill / "board"), safe)
+            self.start_agent(spill)
+            after = self.check(self.read(spill / "board"), safe)
             if before != after:
                 raise Lost(f"an agent's start changed what is there from {before} to {after}")
-            result = self.run("verify", stream)
-            if result.returncode != 0:
-                raise Lost(f"verify: {result.stdout.strip()[-300:]}")
+            for stream in self.kit.streams:
+                self.look_over(spill / stream)
         return after
+
+    def look_over(self, stream):
+        result = self.run("verify", stream)
+        if result.returncode != 0:
+            raise Lost(f"verify: {result.stdout.strip()[-300:]}")
+        self.held[stream.name] = sum(1 for _ in self.lines(stream))
 
     def check(self, found, safe):
         held = {}
@@ -112,7 +114,7 @@ class Oracle:
         """As the next start would: it recovers, and is stopped."""
         with tempfile.TemporaryDirectory(prefix="spillway-board-", dir=self.memory) as queue:
             configuration = self.folder / "oracle.toml"
-            configuration.write_text(CONFIGURATION.format(queue=f"{queue}/queue", spill=spill))
+            configuration.write_text(self.kit.configuration.format(queue=f"{queue}/queue", spill=spill))
             agent = Daemon("agent", [self.binaries / "spillway-agent", "--config", configuration], self.folder).start()
             try:
                 wait_until(lambda: pathlib.Path(queue, "queue", "agent.status").exists() or not agent.alive(), "the agent's start")
@@ -128,8 +130,8 @@ class Trial:
     def __init__(self, options, folder, memory):
         self.options, self.folder = options, pathlib.Path(folder)
         self.chance = random_source(options.seed)
-        self.kit = Kit(self.folder, options.kernel, options.bin)
-        self.oracle = Oracle(options.bin, self.folder, memory)
+        self.kit = DebianKit(self.folder, options.image) if options.image else Kit(self.folder, options.kernel, options.bin)
+        self.oracle = Oracle(self.kit, options.bin, self.folder, memory)
         self.disk = self.folder / "disk.img"
         self.base = self.folder / "base.img"
         make_image(self.base)
@@ -204,6 +206,8 @@ class Trial:
     def run(self):
         for start in range(self.options.kills):
             self.one_kill(start)
+        if empty := [stream for stream in self.kit.streams if not self.oracle.held.get(stream)]:
+            raise Lost(f"nothing came into {', '.join(empty)}: this check sees nothing there")
         if self.totals["liars_found_out"] == 0:
             raise Lost(f"of {self.totals['liars']} disks that lied about their flushes none was found out: this check sees nothing")
         return self.totals
@@ -212,11 +216,13 @@ class Trial:
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bin", required=True, type=pathlib.Path, help="folder with the built programs")
-    parser.add_argument("--kernel", required=True, type=pathlib.Path, help="an unpacked linux-image package")
+    board = parser.add_mutually_exclusive_group(required=True)
+    board.add_argument("--kernel", type=pathlib.Path, help="an unpacked linux-image package: a board of this machine's kind")
+    board.add_argument("--image", type=pathlib.Path, help="a folder of toolchains/board_image.sh: an arm64 board with the packages installed")
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    if reason := missing_means():
+    if reason := missing_means(options.image):
         sys.exit(f"no board can be emulated: {reason}")
     if os.geteuid() != 0:
         sys.exit("no board can be emulated: needs root, to mount its disks")

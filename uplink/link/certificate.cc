@@ -11,6 +11,7 @@
 
 #include "spillway/core/env/build_time.h"
 #include "spillway/core/env/posix_env.h"
+#include "spillway/core/utc.h"
 
 namespace spillway::uplink {
 
@@ -23,7 +24,7 @@ constexpr std::size_t kNameBytesMax = 255;
 std::int64_t seconds_of(const ASN1_TIME* time) {
   std::tm parts{};
   if (time == nullptr || ASN1_TIME_to_tm(time, &parts) != 1) return 0;
-  return ::timegm(&parts);
+  return core::utc_seconds(parts);
 }
 
 /// Without control characters: it goes into logs and terminals.
@@ -81,10 +82,8 @@ std::int64_t check_time_s(std::uint64_t known_utc_ns) {
 }
 
 std::string utc_text(std::int64_t utc_s) {
-  const std::time_t time = utc_s;
-  std::tm parts{};
+  const std::tm parts = core::utc_calendar(utc_s);
   char text[40];
-  if (::gmtime_r(&time, &parts) == nullptr) return "an unknown time";
   std::strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S UTC", &parts);
   return text;
 }

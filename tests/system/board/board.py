@@ -1,10 +1,13 @@
-"""An emulated board: qemu in software, Debian's kernel, an initramfs with the real programs, and a disk whose writes are logged.
+"""An emulated board: qemu in software, Debian's kernel, the real programs, and a disk whose writes are logged.
+
+Two kinds: this machine's own programs in an initramfs (Kit), and Debian for arm64 with the packages installed (debian_board.py).
 
 Killing qemu alone would lose only what the guest has not written: what it has written and not flushed stands in the host's page
 cache. So qemu also logs each write and flush in their order (blklogwrites), and write_log.py makes the disks that a power cut
 may have left: with all unflushed writes, with none, or with parts of some.
 """
 
+import contextlib
 import pathlib
 import platform
 import re
@@ -40,11 +43,22 @@ def call(*command, **options):
     return result.stdout
 
 
-def missing_means():
+@contextlib.contextmanager
+def mounted(image, point):
+    point.mkdir(exist_ok=True)
+    call("mount", "-o", "loop", image, point)
+    try:
+        yield point
+    finally:
+        call("umount", point)
+
+
+def missing_means(image):
     """Why no board can be emulated here; empty if one can."""
-    if platform.machine() != "x86_64":
+    if image is None and platform.machine() != "x86_64":
         return "emulates an x86_64 board with this machine's own programs: needs an x86_64 machine"
-    for program, package in (("qemu-system-x86_64", "qemu-system-x86"), ("cpio", "cpio"), ("mkfs.ext4", "e2fsprogs"), ("mount", "mount")):
+    emulator = ("qemu-system-x86_64", "qemu-system-x86") if image is None else ("qemu-system-aarch64", "qemu-system-arm")
+    for program, package in (emulator, ("cpio", "cpio"), ("mkfs.ext4", "e2fsprogs"), ("mount", "mount")):
         if shutil.which(program) is None:
             return f"needs {program} (Debian: {package})"
     return ""
@@ -58,6 +72,10 @@ def libraries(program):
 class Kit:
     """Kernel and initramfs: the same for each start."""
 
+    configuration = CONFIGURATION
+    spill = "spill"  # its place on the disk
+    streams = ["board"]
+
     def __init__(self, folder, kernel_dir, binaries):
         self.folder = pathlib.Path(folder)
         self.kernel = next(pathlib.Path(kernel_dir).glob("boot/vmlinuz-*"))
@@ -67,9 +85,10 @@ class Kit:
         for name in ("bin", "dev", "proc", "sys", "run", "disk", "etc", "modules", "tmp"):
             (self.root / name).mkdir(parents=True)
         shutil.copy("/bin/busybox", self.root / "bin")
-        shutil.copy(HERE / "init", self.root / "init")
-        (self.root / "init").chmod(0o755)
-        (self.root / "etc/spillway.toml").write_text(CONFIGURATION.format(queue="/run/queue", spill="/disk/spill"))
+        for name in ("init", "writer"):
+            shutil.copy(HERE / name, self.root / name)
+            (self.root / name).chmod(0o755)
+        (self.root / "etc/spillway.toml").write_text(CONFIGURATION.format(queue="/run/queue", spill=f"/disk/{self.spill}"))
         (self.root / "etc/machine-id").write_text("0123456789abcdef0123456789abcdef\n")
         self._add_modules()
         for program in ("spillway-agent", "spillway"):
@@ -77,6 +96,11 @@ class Kit:
         names = "\n".join(str(path.relative_to(self.root)) for path in sorted(self.root.rglob("*")))
         with open(self.initramfs, "wb") as out:
             subprocess.run(["cpio", "-o", "-H", "newc", "--quiet", "-R", "0:0"], input=names.encode(), stdout=out, cwd=self.root, check=True)
+
+    def command(self, start):
+        """qemu for that start, but for the logged disk."""
+        return ["qemu-system-x86_64", "-M", "q35", "-accel", "tcg", "-cpu", "max", "-smp", "1", "-m", str(MEMORY_MIB), "-kernel", self.kernel,
+                "-initrd", self.initramfs, "-append", f"console=ttyS0 quiet loglevel=1 panic=-1 board.boot={start}"]  # fmt: skip
 
     def _add_modules(self):
         order = []
@@ -111,10 +135,8 @@ class Board:
             pass
         drive = (f"driver=blklogwrites,node-name=disk,log-sector-size=512,log-super-update-interval=1,"
                  f"file.driver=file,file.filename={image},log.driver=file,log.filename={log}")  # fmt: skip
-        command = ["qemu-system-x86_64", "-M", "q35", "-accel", "tcg", "-cpu", "max", "-smp", "1", "-m", str(MEMORY_MIB), "-nodefaults",
-                   "-no-reboot", "-display", "none", "-monitor", "none", "-serial", "stdio", "-nic", "none", "-kernel", kit.kernel,
-                   "-initrd", kit.initramfs, "-append", f"console=ttyS0 quiet loglevel=1 panic=-1 board.boot={boot}",
-                   "-blockdev", drive, "-device", "virtio-blk-pci,drive=disk"]  # fmt: skip
+        command = [*kit.command(boot), "-nodefaults", "-no-reboot", "-display", "none", "-monitor", "none", "-serial", "stdio",
+                   "-nic", "none", "-blockdev", drive, "-device", "virtio-blk-pci,drive=disk"]  # fmt: skip
         self.lines = []
         self.log = log
         self.safe_marks = []  # (requests logged, records called power-safe by then)

@@ -4,6 +4,8 @@
 #include <ctime>
 #include <iostream>
 
+#include "spillway/core/utc.h"
+
 namespace spillway::consumer::tool {
 
 using core::Result;
@@ -36,10 +38,8 @@ Result<InboxChoice> load_inbox_choice(const std::string& config) {
 
 std::string utc_text(std::uint64_t utc_ns) {
   if (utc_ns == 0) return "-";
-  const auto seconds = static_cast<std::time_t>(utc_ns / 1'000'000'000);
-  std::tm parts{};
+  const std::tm parts = core::utc_calendar(static_cast<std::int64_t>(utc_ns / 1'000'000'000));
   std::array<char, 32> text{};
-  if (::gmtime_r(&seconds, &parts) == nullptr) return "-";
   const std::size_t size = std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &parts);
   return {text.data(), size};
 }
