@@ -10,13 +10,14 @@ namespace spillway::core {
 
 namespace {
 
-constexpr std::array<std::string_view, 7> kGatewayKeys{"name",
+constexpr std::array<std::string_view, 8> kGatewayKeys{"name",
                                                        "queue_dir",
                                                        "spill_dir",
                                                        "nap",
                                                        "lanes_per_user_max",
                                                        "lane_bytes_per_user_max",
-                                                       "flash_endurance"};
+                                                       "flash_endurance",
+                                                       "sandbox"};
 constexpr std::array<std::string_view, 13> kStreamKeys{
     "name",      "topics",   "sync_interval", "segment_bytes", "max_bytes",
     "when_full", "max_age",  "placement",     "memory_bytes",  "memory_age",
@@ -137,6 +138,16 @@ Result<void> check_memory(const TableReader& reader, const StreamConfig& stream)
                              std::to_string(stream.segment_bytes) + ")");
 }
 
+Result<void> read_sandbox(const TableReader& reader, GatewayConfig& gateway) {
+  std::string text = "on";
+  SPILLWAY_CHECKED(reader.read("sandbox", text));
+  if (text != "on" && text != "off") {
+    return reader.complain("sandbox", R"(sandbox must be "on" or "off")");
+  }
+  gateway.sandbox = text == "on";
+  return {};
+}
+
 Result<void> check_directories(const TableReader& reader, const GatewayConfig& gateway) {
   const std::array<std::pair<std::string_view, const std::string*>, 2> directories{
       {{"queue_dir", &gateway.queue_dir}, {"spill_dir", &gateway.spill_dir}}};
@@ -170,6 +181,7 @@ Result<void> read_gateway(const toml::table& table, Config& config) {
   SPILLWAY_CHECKED(reader.read_count("lanes_per_user_max", gateway.lanes_per_user_max));
   SPILLWAY_CHECKED(reader.read_bytes("lane_bytes_per_user_max", gateway.lane_bytes_per_user_max));
   SPILLWAY_CHECKED(reader.read_storage_bytes("flash_endurance", gateway.flash_endurance_bytes));
+  SPILLWAY_CHECKED(read_sandbox(reader, gateway));
   if (!is_valid_topic(gateway.name)) {
     return reader.complain("name", "name must be 1 to 255 bytes of UTF-8 without '+' and '#'");
   }

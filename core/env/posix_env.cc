@@ -62,7 +62,8 @@ class PosixEnv final : public Env {
 
   [[nodiscard]] Result<std::unique_ptr<File>> open(const std::string& path,
                                                    OpenMode mode) override {
-    return open_posix_file(path, mode);
+    SPILLWAY_TRY(descriptor, open_descriptor(path, mode));
+    return posix_file_of(std::move(descriptor), path);
   }
 
   [[nodiscard]] Result<void> rename(const std::string& from, const std::string& to) override {

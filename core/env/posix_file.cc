@@ -147,7 +147,7 @@ Descriptor::~Descriptor() {
   if (number_ >= 0) ::close(number_);
 }
 
-Result<std::unique_ptr<File>> open_posix_file(const std::string& path, OpenMode mode) {
+Result<Descriptor> open_descriptor(const std::string& path, OpenMode mode) {
   // O_NONBLOCK: a FIFO under this name must not stop the daemon; it means nothing to a regular
   // file.
   const int flags = flags_of(mode) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
@@ -158,7 +158,11 @@ Result<std::unique_ptr<File>> open_posix_file(const std::string& path, OpenMode 
   if (!S_ISREG(status.st_mode)) {
     return fail(ErrorCode::kInvalidArgument, "opening " + path + ": it is not a regular file");
   }
-  return std::make_unique<PosixFile>(std::move(descriptor), path);
+  return descriptor;
+}
+
+std::unique_ptr<File> posix_file_of(Descriptor descriptor, std::string path) {
+  return std::make_unique<PosixFile>(std::move(descriptor), std::move(path));
 }
 
 }  // namespace spillway::core::env

@@ -4,13 +4,11 @@
 #include <cerrno>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "spillway/core/env/env.h"
 
 namespace spillway::core::env {
-
-/// Closes on exec; refuses what is no regular file.
-[[nodiscard]] Result<std::unique_ptr<File>> open_posix_file(const std::string& path, OpenMode mode);
 
 /// Repeats a system call that a signal interrupted.
 template <typename Call>
@@ -27,7 +25,10 @@ class Descriptor {
   Descriptor(const Descriptor&) = delete;
   Descriptor& operator=(const Descriptor&) = delete;
   Descriptor(Descriptor&& other) noexcept : number_(other.number_) { other.number_ = -1; }
-  Descriptor& operator=(Descriptor&&) = delete;
+  Descriptor& operator=(Descriptor&& other) noexcept {
+    std::swap(number_, other.number_);  // and what was open here goes with the other
+    return *this;
+  }
   ~Descriptor();
   [[nodiscard]] int get() const { return number_; }
   [[nodiscard]] bool is_open() const { return number_ >= 0; }
@@ -35,5 +36,10 @@ class Descriptor {
  private:
   int number_;
 };
+
+/// Closes on exec; refuses what is no regular file.
+[[nodiscard]] Result<Descriptor> open_descriptor(const std::string& path, OpenMode mode);
+/// What such a descriptor is opened for, wherever it was opened.
+[[nodiscard]] std::unique_ptr<File> posix_file_of(Descriptor descriptor, std::string path);
 
 }  // namespace spillway::core::env

@@ -30,6 +30,7 @@ void print_agent(std::ostream& out, const json::value& status) {
   if (runs)
     out << "agent    running, pid " << text(*agent, "pid") << ", version "
         << text(*agent, "version") << '\n';
+  if (runs) out << "sandbox  agent: " << text(*agent, "sandbox") << '\n';
   if (const auto* gateway = member(*agent, "gateway")) {
     out << "gateway  " << text(*gateway, "name") << " (" << text(*gateway, "id") << ")";
     if (member(*gateway, "cloned_from") != nullptr) {
@@ -209,6 +210,9 @@ void print_uplinks(std::ostream& out, const json::value& status) {
       out << " (" << error << ")";
     }
     out << '\n';
+    if (const auto sandbox = text(uplink, "sandbox"); sandbox != "-") {
+      out << "sandbox  uplink " << text(uplink, "name") << ": " << sandbox << '\n';
+    }
     if (const auto cursor = text(uplink, "cursor_error"); cursor != "-" && !cursor.empty()) {
       out << "FAULT    uplink " << text(uplink, "name")
           << ": its cursors are in memory only: " << cursor << '\n';

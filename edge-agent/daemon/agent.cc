@@ -4,6 +4,7 @@
 #include <ctime>
 
 #include "spillway/core/log.h"
+#include "spillway/core/sandbox.h"
 
 namespace spillway::agent {
 namespace {
@@ -34,6 +35,27 @@ core::Result<std::unique_ptr<shm::QueueDirectory>> open_queue(const std::string&
   return queue;
 }
 
+/// No network; and writes where the queue is, and where the spill and whatever may come to stand in its
+/// place are. A stream's directory may be a link to another disk.
+core::SandboxRules sandbox_rules(const core::Config& config) {
+  core::SandboxRules rules;
+  rules.writes_below = {config.gateway.queue_dir};
+  std::vector<std::string> directories{config.gateway.spill_dir};
+  for (const auto& stream : config.streams) {
+    directories.push_back(config.gateway.spill_dir + "/" + stream.name);
+  }
+  for (const std::string& directory : directories) {
+    const std::string ground = core::ground_of(directory);
+    const auto covers = [&ground](const std::string& other) {
+      return (ground + "/").starts_with(other + "/");
+    };
+    if (std::none_of(rules.writes_below.begin(), rules.writes_below.end(), covers)) {
+      rules.writes_below.push_back(ground);
+    }
+  }
+  return rules;
+}
+
 }  // namespace
 
 Agent::Agent(core::env::Env& env, const core::Config& config)
@@ -54,6 +76,8 @@ core::Result<std::unique_ptr<Agent>> Agent::open(core::env::Env& env, const core
   SPILLWAY_TRY(queue, open_queue(config.gateway.queue_dir));
   agent->queue_ = std::move(queue);
   agent->status_ = std::make_unique<StatusFile>(env, config.gateway.queue_dir + "/agent.status");
+  // Before the worker's thread is there, and before a byte of a lane or of a disk was read.
+  if (config.gateway.sandbox) core::lock_down(sandbox_rules(config));
   if (auto opened = agent->open_spill(); !opened) {
     if (cannot_be_helped(opened.error())) return tl::unexpected(std::move(opened).error());
     ++agent->ledger_.open_failures;

@@ -34,6 +34,7 @@ void compare_gateways(const GatewayConfig& now, const GatewayConfig& next,
   note(now.lanes_per_user_max == next.lanes_per_user_max, "lanes_per_user_max");
   note(now.lane_bytes_per_user_max == next.lane_bytes_per_user_max, "lane_bytes_per_user_max");
   note(now.flash_endurance_bytes == next.flash_endurance_bytes, "flash_endurance");
+  note(now.sandbox == next.sandbox, "sandbox");
 }
 
 }  // namespace

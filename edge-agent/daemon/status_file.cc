@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "edge-agent/daemon/fault_status.h"
+#include "spillway/core/sandbox.h"
 #include "spillway/core/schema.h"
 
 namespace spillway::agent {
@@ -161,6 +162,7 @@ std::string render_status(const AgentFacts& facts,
   json::object document{
       {"pid", ::getpid()},
       {"version", SPILLWAY_VERSION},
+      {"sandbox", core::sandbox_in_force().text()},
       {"gateway", gateway_json(facts)},
       {"queue_dir", facts.queue_dir},
       {"spill_dir", facts.spill_dir},

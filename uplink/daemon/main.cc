@@ -10,9 +10,12 @@
 #include <cstdlib>
 
 #include "spillway/core/config.h"
+#include "spillway/core/env/file_helper.h"
 #include "spillway/core/env/open_files.h"
 #include "spillway/core/env/posix_env.h"
 #include "spillway/core/log.h"
+#include "spillway/core/sandbox.h"
+#include "uplink/daemon/own_files.h"
 #include "uplink/daemon/sink_command.h"
 #include "uplink/daemon/sink_runner.h"
 #include "uplink/daemon/uplink_runner.h"
@@ -44,9 +47,20 @@ Result<std::vector<core::UplinkConfig>> chosen(const core::Config& config,
   return core::fail(ErrorCode::kInvalidArgument, config.path + " has " + what + ": nothing to do");
 }
 
+/// Without its helper an uplink would send on and on, and note down nothing of it.
+void watch_helper(boost::asio::signal_set& children, core::env::FileHelper& helper,
+                  std::function<void(const core::Error&)> when_dead) {
+  children.async_wait([&children, &helper, when_dead](const auto& error, int) {
+    if (error) return;
+    if (!helper.has_died()) return watch_helper(children, helper, when_dead);
+    when_dead({ErrorCode::kIo, "the process that opens files for this one has died"});
+  });
+}
+
 /// Native links run on one thread, engines' uplinks on one each. A fatal error of one uplink ends the
 /// process, and its supervisor starts it again.
-Result<void> serve(const core::Config& config, const std::vector<core::UplinkConfig>& uplinks) {
+Result<void> serve(const core::Config& config, const std::vector<core::UplinkConfig>& uplinks,
+                   core::env::FileHelper* helper) {
   boost::asio::io_context io(1);
   Result<void> outcome;
   boost::asio::steady_timer deadline(io);
@@ -57,9 +71,11 @@ Result<void> serve(const core::Config& config, const std::vector<core::UplinkCon
     return std::all_of(runners.begin(), runners.end(),
                        [](const auto& one) { return one->turning(); });
   });
+  boost::asio::signal_set children(io, SIGCHLD);
   const auto stop = [&] {
     heart.stopping();
     signals.cancel();
+    children.cancel();
     watch.reset();
     for (const auto& runner : runners) runner->stop();
     // A peer that does not say goodbye gets this long.
@@ -82,7 +98,7 @@ Result<void> serve(const core::Config& config, const std::vector<core::UplinkCon
         stop();
       });
     };
-    auto& env = core::env::posix_env();
+    auto& env = helper == nullptr ? core::env::posix_env() : helper->env();
     if (uplink.engine.used()) {
       runners.push_back(std::make_unique<SinkRunner>(env, config, uplink, on_fatal));
     } else {
@@ -100,6 +116,13 @@ Result<void> serve(const core::Config& config, const std::vector<core::UplinkCon
   });
   if (watching) watch = std::move(*watching);
   if (!watching) spdlog::warn("reconnects by timers alone: {}", watching.error().message);
+  if (helper != nullptr) {
+    watch_helper(children, *helper, [&](const core::Error& error) {
+      if (outcome) outcome = tl::unexpected(error);
+      stop();
+    });
+    core::lock_down({core::Network::kConnects, false, {}});
+  }
   for (const auto& runner : runners) runner->start();
   heart.ready();
   io.run();
@@ -110,7 +133,11 @@ Result<void> run(const std::string& path, const std::string& name) {
   SPILLWAY_TRY(config, core::load_config(path));
   SPILLWAY_TRY(uplinks, chosen(config, name));
   core::env::raise_open_files_limit();
-  return serve(config, uplinks);
+  if (!config.gateway.sandbox) return serve(config, uplinks, nullptr);
+  const uplink::OwnFiles own(config, uplinks);
+  SPILLWAY_TRY(helper, core::env::FileHelper::start(
+                           [&own](const std::string& file) { return own.holds(file); }));
+  return serve(config, uplinks, helper.get());
 }
 
 }  // namespace

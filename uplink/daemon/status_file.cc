@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "spillway/core/log.h"
+#include "spillway/core/sandbox.h"
 
 namespace spillway::uplink {
 
@@ -96,6 +97,7 @@ std::string to_json(const UplinkStatus& status) {
   return Members()
              .add("name", status.name)
              .add("pid", static_cast<std::uint64_t>(::getpid()))
+             .add("sandbox", core::sandbox_in_force().text())
              .add("state", status.state)
              .add("link", status.link)
              .add("url", status.url)

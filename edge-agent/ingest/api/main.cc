@@ -13,6 +13,7 @@
 #include "spillway/core/env/open_files.h"
 #include "spillway/core/env/posix_env.h"
 #include "spillway/core/log.h"
+#include "spillway/core/sandbox.h"
 #include "spillway/core/schema.h"
 #include "spillway/core/service_notifier.h"
 
@@ -138,6 +139,7 @@ Result<void> run(const std::string& config_path) {
   }
   SPILLWAY_TRY(schemas, SchemaStore::open(core::env::posix_env(), config.api->schema_dir));
   core::env::raise_open_files_limit();
+  if (config.gateway.sandbox) core::lock_down({core::Network::kAcceptsToo, true, {}});
   return Api(config, *schemas, tokens).run();
 }
 

@@ -13,6 +13,7 @@
 #include "edge-agent/ingest/capture/resnapshot.h"
 #include "spillway/core/env/posix_env.h"
 #include "spillway/core/log.h"
+#include "spillway/core/sandbox.h"
 
 namespace {
 
@@ -56,6 +57,7 @@ Result<core::Config> load(const Wishes& wishes) {
 Result<void> run_daemon(const Wishes& wishes) {
   SPILLWAY_TRY(config, load(wishes));
   block_signals();
+  if (config.gateway.sandbox) core::lock_down({core::Network::kConnects, true, {}});
   capture::CaptureDaemon(core::env::posix_env(), config).run();
   return {};
 }

@@ -6,9 +6,12 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <cstdlib>
+#include <filesystem>
 
 #include "spillway/core/env/posix_env.h"
 #include "spillway/core/log.h"
+#include "spillway/core/sandbox.h"
 #include "uplink/consumer/daemon/consumer_server.h"
 #include "uplink/consumer/daemon/inbox_choice.h"
 #include "uplink/consumer/daemon/tool.h"
@@ -131,10 +134,33 @@ Result<void> start_listener(ConsumerServer& server, const core::ConsumerConfig& 
   return {};
 }
 
+/// It writes where its inbox is, or, where that is a server, nothing at all. An inbox that could not be
+/// opened yet may come with a disk that is still to be mounted: then nobody knows where that will be.
+Result<core::SandboxRules> sandbox_rules(const core::ConsumerConfig& config) {
+  core::SandboxRules rules;
+  rules.network = core::Network::kAcceptsToo;
+  std::filesystem::path file = config.relay.directory.empty() ? "" : config.relay.directory + "/.";
+  if (file.empty()) {
+    SPILLWAY_TRY(choice, choose_inbox(config));
+    file = choice.sqlite_path;
+    rules.writes_files = !choice.sqlite_path.empty();
+  }
+  std::error_code none;
+  if (!rules.writes_files || !std::filesystem::exists(file, none)) return rules;
+  const auto directory = std::filesystem::absolute(file, none).parent_path();
+  rules.writes_below = {directory.string()};
+  ::setenv("SQLITE_TMPDIR", directory.c_str(), 0);  // else it would sort large results in /var/tmp
+  return rules;
+}
+
 Result<void> serve(const core::Config& all) {
   const core::ConsumerConfig& config = *all.consumer;
   SPILLWAY_TRY(open, opener_of(all));
   SPILLWAY_TRY(inbox, open_inbox(std::move(open)));
+  if (all.gateway.sandbox) {
+    SPILLWAY_TRY(rules, sandbox_rules(config));
+    core::lock_down(rules);
+  }
   raise_descriptor_limit();
   InboxWriter writer(std::move(inbox));
   boost::asio::io_context io(1);

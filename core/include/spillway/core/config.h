@@ -30,7 +30,8 @@ struct GatewayConfig {
   std::uint64_t lanes_per_user_max = 1024;
   std::uint64_t lane_bytes_per_user_max = 256ULL << 20;
   std::uint64_t flash_endurance_bytes =
-      0;  // what the card may be written in its life; 0: not stated
+      0;                // what the card may be written in its life; 0: not stated
+  bool sandbox = true;  // the daemons shut themselves in (sandbox.h)
 };
 
 struct StreamConfig {
