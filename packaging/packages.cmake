@@ -2,8 +2,11 @@
 
 set(SPILLWAY_PACKAGE_RELEASE "" CACHE STRING "The packages' Debian revision; empty: 1~debN, N being the Debian that it is built on")
 if(SPILLWAY_PACKAGE_RELEASE STREQUAL "")
-  # A cross build's system is that of its sysroot, which is made of the machine's own release.
-  cmake_host_system_information(RESULT SPILLWAY_DEBIAN QUERY DISTRIB_VERSION_ID)
+  # What toolchains/sysroot.sh makes is a Debian 12's, and has no name of its own.
+  set(SPILLWAY_DEBIAN 12)
+  if(NOT CMAKE_CROSSCOMPILING)
+    cmake_host_system_information(RESULT SPILLWAY_DEBIAN QUERY DISTRIB_VERSION_ID)
+  endif()
   set(release 1~deb${SPILLWAY_DEBIAN})
 else()
   set(release ${SPILLWAY_PACKAGE_RELEASE})

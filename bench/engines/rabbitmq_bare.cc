@@ -3,14 +3,12 @@
 // with the same window.
 //
 // Prints the messages a second from the first confirm to the last.
-#include <amqp.h>
-#include <amqp_framing.h>
-#include <amqp_tcp_socket.h>
 #include <sys/time.h>
 
 #include <array>
 
 #include "bench/engines/bare.h"
+#include "uplink/engines/rabbitmq/amqp.h"
 
 namespace {
 

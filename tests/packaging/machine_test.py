@@ -24,6 +24,16 @@ name = "cloud"
 url = "ws://127.0.0.1:7443"
 reconnect_max = "1s"
 """
+ADAPTERS = """
+[api]
+socket = "/run/spillway-api/api.sock"
+schema_dir = "/var/lib/spillway-api"
+[[capture]]
+name = "shop"
+source = "sqlite:/var/lib/spillway-capture/shop.db"
+tables = ["pump"]
+state_dir = "/var/lib/spillway-capture"
+"""
 RECORD_S = 0.02
 RUNNING = ("spillway-agent", "spillway-uplink", "spillway-consumer")
 # What this machine needs nothing of to be judged: their own tests look at them.
@@ -75,11 +85,17 @@ class Life:
         status = self.status()
         return status["agent"] if status else {"streams": [], "version": None, "gateway": {"id": None}}
 
-    def inbox_numbers(self):
-        """The numbers that the producer wrote, as they stand in the inbox, in their order there."""
+    def payloads(self, topic):
         inbox = self.machine.root / "var/lib/spillway-consumer/inbox.db"
         with sqlite3.connect(f"file:{inbox}?mode=ro", uri=True) as database:
-            rows = database.execute("SELECT payload FROM record WHERE topic = 'test/count' ORDER BY journal, record_offset").fetchall()
+            return database.execute("SELECT payload FROM record WHERE topic = ? ORDER BY journal, record_offset", (topic,)).fetchall()
+
+    def arrived(self, topic):
+        return len(self.payloads(topic))
+
+    def inbox_numbers(self):
+        """The numbers that the producer wrote, as they stand in the inbox, in their order there."""
+        rows = self.payloads("test/count")
         return [int(re.search(rb"count=(\d+);", payload)[1]) for (payload,) in rows]
 
     # ---- what is done ----
@@ -107,23 +123,34 @@ class Life:
         warned = [line for line in self.machine.run("journalctl", "--no-pager", "-b").splitlines() if re.search(r"spillway.*(Unknown|Failed to|denied)", line)]
         require(not warned, "\n".join(warned))
 
+    def configure(self, text):
+        with open(self.machine.root / "etc/spillway/spillway.toml", "a", encoding="utf-8") as file:
+            file.write(text)
+
     def as_nobody(self, text):
         return self.machine.run("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "env", "-u", "HOME", "sh", "-c", text)
 
     def switch_uplink_on(self):
         say("an [[uplink]]: it runs, and what was spilled before arrives")
-        with open(self.machine.root / "etc/spillway/spillway.toml", "a", encoding="utf-8") as file:
-            file.write(UPLINK)
+        self.configure(UPLINK)
         self.machine.run("systemctl", "reload", "spillway-agent")
         self.machine.run("systemctl", "restart", "spillway-uplink")
         self.wait_active("spillway-uplink")
-        inbox = self.machine.root / "var/lib/spillway-consumer/inbox.db"
+        wait_until(lambda: self.arrived("test/hello") == 1, f"the record is in the inbox\n{self.journal('spillway-uplink')}", 60)
 
-        def arrived():
-            with sqlite3.connect(f"file:{inbox}?mode=ro", uri=True) as database:
-                return database.execute("SELECT count(*) FROM record WHERE topic = 'test/hello'").fetchone()[0] == 1
-
-        wait_until(arrived, f"the record is in the inbox\n{self.journal('spillway-uplink')}", 60)
+    def switch_adapters_on(self):
+        say("sensor, HTTP API and capture, shut in as they are, serve")
+        self.machine.run("systemctl", "enable", "--now", "spillway-sensor")
+        self.configure(ADAPTERS)
+        self.machine.run("systemctl", "start", "spillway-api")
+        # A database of the capture's own, in the one directory that it may write without a drop-in.
+        self.machine.shell("install -d -o spillway-ingest -g spillway-ingest /var/lib/spillway-capture")
+        self.machine.run("setpriv", "--reuid=spillway-ingest", "--regid=spillway-ingest", "--clear-groups", "sqlite3",
+                         "/var/lib/spillway-capture/shop.db", "CREATE TABLE pump(id INTEGER PRIMARY KEY); INSERT INTO pump VALUES (7);")  # fmt: skip
+        self.machine.run("systemctl", "start", "spillway-capture")
+        self.wait_active("spillway-sensor", "spillway-api", "spillway-capture")
+        for topic in ("db/pump", "system/cpu"):
+            wait_until(lambda topic=topic: self.arrived(topic) > 0, f"records of {topic} are in the inbox\n{self.journal('spillway-*')}", 60)
 
     def start_producer(self):
         self.machine.shell(
@@ -227,6 +254,7 @@ class Life:
         with self.machine.booted():
             self.first_boot()
             self.switch_uplink_on()
+            self.switch_adapters_on()
             self.upgrade_with_a_backlog()
             self.kill_and_hang()
             self.nothing_is_lost()
@@ -247,7 +275,8 @@ def main():
         try:
             Life(machine, arguments.packages, arguments.newer).live()
         except Exception:
-            shutil.copy(machine.root.parent / f"{arguments.suite}.boot", f"/var/tmp/spillway-{arguments.suite}.boot") if machine.container else None
+            if machine.container:
+                shutil.copy(machine.root.parent / f"{arguments.suite}.boot", f"/var/tmp/spillway-{arguments.suite}.boot")
             raise
     print(f"{arguments.suite}: all of it, {time.monotonic() - begun:.0f} s")
 

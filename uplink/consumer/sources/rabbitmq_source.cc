@@ -1,8 +1,5 @@
 #include "uplink/consumer/sources/rabbitmq_source.h"
 
-#include <amqp.h>
-#include <amqp_ssl_socket.h>
-#include <amqp_tcp_socket.h>
 #include <openssl/ssl.h>
 
 #include <chrono>
@@ -10,6 +7,7 @@
 #include <optional>
 
 #include "spillway/core/secret_file.h"
+#include "uplink/engines/rabbitmq/amqp.h"
 
 namespace spillway::consumer {
 

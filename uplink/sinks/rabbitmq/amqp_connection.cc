@@ -1,7 +1,5 @@
 #include "uplink/sinks/rabbitmq/amqp_connection.h"
 
-#include <amqp_ssl_socket.h>
-#include <amqp_tcp_socket.h>
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <openssl/err.h>

@@ -10,14 +10,12 @@
 //     then it is closed, too.
 #pragma once
 
-#include <amqp.h>
-#include <amqp_framing.h>
-
 #include <cstdint>
 #include <string>
 #include <string_view>
 
 #include "spillway/core/config.h"
+#include "uplink/engines/rabbitmq/amqp.h"
 
 namespace spillway::uplink {
 

@@ -13,14 +13,13 @@
 //     larger than a socket's buffer.
 #pragma once
 
-#include <amqp.h>
-
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "spillway/core/config.h"
+#include "uplink/engines/rabbitmq/amqp.h"
 #include "uplink/sinks/rabbitmq/amqp_connection.h"
 #include "uplink/sinks/rabbitmq/confirm_ledger.h"
 #include "uplink/sinks/sink.h"

@@ -60,7 +60,8 @@ Result<std::optional<UniqueSet>> read_index(sqlite3* database, const Layout& lay
 Result<void> read_unique(sqlite3* database, Layout& layout) {
   auto key = layout.key();
   // The row id by another name stands in no index.
-  if (!layout.rowid.empty() && key.size() == 1) layout.unique.push_back({std::move(key), {"BINARY"}});
+  if (!layout.rowid.empty() && key.size() == 1)
+    layout.unique.push_back({std::move(key), {"BINARY"}});
   SPILLWAY_TRY(rows, Statement::prepare(database, "SELECT name FROM pragma_index_list(" +
                                                       literal(layout.table) +
                                                       ") WHERE \"unique\" = 1 AND partial = 0 "
