@@ -49,7 +49,8 @@ def main():
             stale.append(expression)
     if stale and not options.partial:
         sys.exit(f"{EXCLUSIONS}: these lines fit no test of {options.build}: {stale}")
-    excluding = ["-E", "|".join(f"({expression})" for expression, _ in exclusions())] if left_out else []
+    # Without parentheses of their own: CMake knows nine in an expression, and says nothing of a tenth.
+    excluding = ["-E", "|".join(expression for expression, _ in exclusions())] if left_out else []
     with tempfile.TemporaryDirectory() as scratch:
         report = pathlib.Path(scratch) / "report.xml"
         code = subprocess.run(["ctest", "--test-dir", options.build, "--output-on-failure", "--output-junit", report, *excluding,

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
+#include <optional>
 
 #include "core/spill/paths.h"
 #include "core/spill/segment_scan.h"
@@ -21,6 +22,9 @@ class Verification {
       : env_(env), directory_(std::move(directory)) {}
 
   Result<VerifyReport> run() {
+    // First: a running agent's tail moves on while the segments are read, and only what it had published
+    // before must be found in them.
+    published_ = ControlView(env_, directory_).load();
     SPILLWAY_TRY(segments, list_segments(env_, directory_));
     segments_ = std::move(segments);
     SPILLWAY_TRY(gaps, GapTable::load(env_, join(directory_, kGapsName)));
@@ -44,6 +48,7 @@ class Verification {
 
   env::Env& env_;
   std::string directory_;
+  std::optional<format::StreamControl> published_;
   std::vector<SegmentInfo> segments_;
   VerifyReport report_;
   std::vector<std::byte> decoded_;
@@ -147,9 +152,7 @@ Result<void> Verification::check_end(const SegmentInfo& info, const SegmentScan&
 /// The newest segment's end: unwritten, or an append that was never published?
 Result<bool> Verification::is_unexplained(const SegmentInfo& info, const SegmentScan& scan,
                                           FileWindow& source) {
-  ControlView control(env_, directory_);
-  const auto page = control.load();
-  if (page) return page->next_offset() > scan.next_offset();
+  if (published_) return published_->next_offset() > scan.next_offset();
   for (const std::uint64_t at : {scan.position(), round_up(scan.position(), kPageBytes)}) {
     SPILLWAY_TRY(unwritten, is_unwritten(info.header, at, scan.next_offset(), source));
     if (!unwritten) return true;

@@ -51,7 +51,9 @@ FlashReading read_flash_counters(const std::string& directory) {
     return reading;
   }
   reading.device = status.st_dev;
-  if (system.f_type == TMPFS_MAGIC || system.f_type == RAMFS_MAGIC) {
+  // Signed, and of the machine's word: ramfs's number would be negative on 32 bits.
+  const auto kind = static_cast<std::uint32_t>(system.f_type);
+  if (kind == TMPFS_MAGIC || kind == RAMFS_MAGIC) {
     reading.device_bytes = 0;
     return reading;
   }

@@ -1,4 +1,4 @@
-// An environment that hands everything on to the real one, for tests that change a single thing of it.
+// An environment that hands everything on to another one, for tests that change a single thing of it.
 #pragma once
 
 #include <memory>
@@ -54,6 +54,7 @@ class ForwardingFile : public env::File {
 
 class ForwardingEnv : public env::Env {
  public:
+  explicit ForwardingEnv(env::Env& env = env::posix_env()) : env_(env) {}
   Result<std::unique_ptr<env::File>> open(const std::string& path, env::OpenMode mode) override {
     return env_.open(path, mode);
   }
@@ -82,7 +83,7 @@ class ForwardingEnv : public env::Env {
   std::uint64_t random_u64() override { return env_.random_u64(); }
 
  private:
-  env::Env& env_ = env::posix_env();
+  env::Env& env_;
 };
 
 }  // namespace spillway::core::testing

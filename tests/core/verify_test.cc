@@ -1,5 +1,8 @@
 #include "spillway/core/verify.h"
 
+#include <functional>
+
+#include "forwarding_env.h"
 #include "spill_helpers.h"
 #include "spillway/core/env/sim_env.h"
 
@@ -42,6 +45,29 @@ TEST_F(VerifyTest, AWholeSpillIsOkAndCounted) {
   EXPECT_FALSE(report.segments.back().sealed);
   ASSERT_EQ(report.journals.size(), 1U);
   EXPECT_EQ(report.journals[0].next_offset, 200U);
+}
+
+/// Lets something happen between the walk through a segment and the judgement of its end.
+class BusyEnv final : public testing::ForwardingEnv {
+ public:
+  BusyEnv(env::Env& env, std::function<void()> happens)
+      : ForwardingEnv(env), happens_(std::move(happens)) {}
+  Result<bool> exists(const std::string& path) override {
+    if (path.ends_with(".spill")) happens_();
+    return ForwardingEnv::exists(path);
+  }
+
+ private:
+  std::function<void()> happens_;
+};
+
+TEST_F(VerifyTest, WhatARunningAgentAppendsMeanwhileIsNoDamage) {
+  fill(3);
+  BusyEnv busy(env_, [this] { fill(2); });
+  const VerifyReport report = value_of(verify_stream(busy, options_.directory));
+  EXPECT_TRUE(report.ok());
+  EXPECT_EQ(report.records, 3U);
+  EXPECT_EQ(stream_->next_offset(), 5U) << "nothing happened, so this shows nothing";
 }
 
 TEST_F(VerifyTest, AnyFlippedBitOfTheOnlyDataBlockIsDamage) {
