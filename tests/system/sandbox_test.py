@@ -190,11 +190,11 @@ class Sandbox(unittest.TestCase):
         self.world.wait_ready()
         self.start(self.world.uplink, self.outside)
         self.deliver()
+        pid = self.world.uplink.process.pid
+        self.assertEqual("", pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text())
         for daemon in (self.world.consumer, self.world.uplink):
             answers = self.answers(daemon.process.pid)
             self.let(answers, "execve", "listen", "ptrace", *self.changes(self.outside))
-        pid = self.world.uplink.process.pid
-        self.assertEqual("", pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text())
 
     def test_a_changed_key_needs_a_restart_and_a_wrong_one_is_named(self):
         self.world.agent.start()

@@ -2,6 +2,8 @@
 //
 // Exit codes: 0 ended by SIGTERM or SIGINT, 2 wrong use (flags, configuration), 3 the system failed
 // (another uplink of this name runs, a spill of a newer version).
+#include <malloc.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <boost/asio/dispatch.hpp>
@@ -45,6 +47,16 @@ Result<std::vector<core::UplinkConfig>> chosen(const core::Config& config,
   const std::string what =
       name.empty() ? "no [[uplink]] section" : "no [[uplink]] named \"" + name + "\"";
   return core::fail(ErrorCode::kInvalidArgument, config.path + " has " + what + ": nothing to do");
+}
+
+/// What a backlog's messages took goes back to the system when it is drained. Left to itself the C library raises its
+/// own thresholds after the first large message, and keeps a heap for each thread.
+void keep_heap_small() {
+  constexpr int kKeptBytesMax = 256 << 10;
+  constexpr int kHeapsMax = 2;
+  ::mallopt(M_MMAP_THRESHOLD, kKeptBytesMax);
+  ::mallopt(M_TRIM_THRESHOLD, kKeptBytesMax);
+  ::mallopt(M_ARENA_MAX, kHeapsMax);
 }
 
 /// Without its helper an uplink would send on and on, and note down nothing of it.
@@ -143,6 +155,7 @@ Result<void> run(const std::string& path, const std::string& name) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  keep_heap_small();
   core::start_log("spillway-uplink");
   CLI::App app{"Drains this machine's streams to far ends whenever there is a link."};
   std::string path;
