@@ -24,14 +24,15 @@ def have_mosquitto():
 
 class MosquittoServer:
     """`extra` are more lines of its configuration. Its default keeps 1,000 messages for whoever is away and throws away the
-    rest: a queue for a consumer wants `max_queued_messages 0`. `saves`: after each change, whole; else it does so at its end."""
+    rest: a queue for a consumer wants `max_queued_messages 0`. It writes its store after so many changes
+    (`saves`), whole, and at its end; 0: at its end alone."""
 
-    def __init__(self, folder, extra="allow_anonymous true", saves=True):
+    def __init__(self, folder, extra="allow_anonymous true", saves=1):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         self.daemon = Daemon("mosquitto", [PROGRAM, "-c", self.folder / "mosquitto.conf"], self.folder)
-        self.saving = "autosave_interval 1\nautosave_on_changes true" if saves else "autosave_interval 0"
+        self.saving = f"autosave_interval {saves}\nautosave_on_changes true"
         self.configure(extra)
 
     def configure(self, extra):

@@ -40,7 +40,7 @@ def numbers(records, topic=None):
 
 
 class Case(unittest.TestCase):
-    def world(self, saves=False, **options):
+    def world(self, saves=0, **options):
         world = MqttIngestWorld(ARGUMENTS.bin, saves)
         self.addCleanup(world.close)
         return world.configure(**options)
@@ -170,15 +170,28 @@ class Promises(Case):
 
 
 class Storm(Case):
-    def test_what_the_broker_acknowledged_is_there_whatever_is_killed(self):
-        """mosquitto forgets with a kill -9 what it acknowledged since it last wrote its store: that alone may be missing."""
+    def test_with_adapter_and_agent_killed_nothing_is_lost_and_order_holds(self):
+        self.storm(broker_too=False)
+
+    def test_with_the_broker_killed_too_nothing_is_lost_but_what_it_forgot(self):
+        """mosquitto forgets with a kill -9 what it acknowledged since it last wrote its store: that alone may be missing. Between
+        the restarted broker and a publisher that sends again, order is not looked at."""
+        self.storm(broker_too=True)
+
+    def storm(self, broker_too):
         dice = random.Random(ARGUMENTS.seed)
-        world = self.world(saves=True).start()
+        world = self.world(saves=100).start()
         publisher, stop = self.publisher(world), threading.Event()
+        # paho lets new messages overtake those that it sends again.
+        broker_away, pausing = threading.Event(), threading.Event()
         sent = collections.Counter()
 
         def publish():
             while not stop.is_set():
+                if broker_away.is_set():
+                    pausing.set()
+                    time.sleep(0.001)
+                    continue
                 if len(publisher.sent) - len(publisher.times) > 1000:
                     time.sleep(0.01)
                     continue
@@ -193,14 +206,23 @@ class Storm(Case):
         saved_to = []  # what was acknowledged in [the store's time, the kill] the broker may have forgotten
         kills = collections.Counter()
         for _ in range(ARGUMENTS.kills):
-            time.sleep(dice.uniform(0.05, 0.6))
-            victim = dice.choice((world.adapter, world.adapter, world.agent, world.agent, world.server.daemon))
+            more = sum(sent.values()) + dice.randrange(100, 400)
+            world.wait(lambda more=more: sum(sent.values()) >= more, "more messages")
+            victims = [world.adapter, world.adapter, world.agent, world.agent] + [world.server.daemon] * broker_too
+            victim = dice.choice(victims)
+            if victim is world.server.daemon:
+                pausing.clear()
+                broker_away.set()
+                pausing.wait(30)
             victim.kill()
             kills[victim.name] += 1
             if victim is world.server.daemon:
                 saved_to.append(((world.server.folder / "mosquitto.db").stat().st_mtime - CLOCK_TICK_S, time.time()))
             time.sleep(dice.choice((0, 0, dice.uniform(0, 0.4))))
-            victim.start()
+            (world.server if victim is world.server.daemon else victim).start()
+            if broker_away.is_set():
+                world.wait(lambda: len(publisher.times) == len(publisher.sent), "the publisher to come again")
+                broker_away.clear()
         stop.set()
         thread.join()
         world.wait(lambda: len(publisher.times) == len(publisher.sent), "the broker to have everything")
@@ -225,7 +247,8 @@ class Storm(Case):
         for topic in TOPICS:
             firsts = list(dict.fromkeys(found[topic]))
             doubles += len(found[topic]) - len(firsts)
-            self.assertEqual(sorted(firsts), firsts, f"{topic}: first arrivals out of order")
+            if not saved_to:
+                self.assertEqual(sorted(firsts), firsts, f"{topic}: first arrivals out of order")
         print(f"seed {ARGUMENTS.seed}: {len(acknowledged)} acknowledged, {dict(kills)} killed, {missing} missing, {forgiven} "
               f"forgotten by the broker, {doubles} doubled", file=sys.stderr)  # fmt: skip
         self.assertEqual(0, missing)
@@ -432,6 +455,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bin", required=True, type=pathlib.Path)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 30), help="of the storm")
-    parser.add_argument("--kills", type=int, default=20, help="in the storm")
+    parser.add_argument("--kills", type=int, default=12, help="in each storm")
     ARGUMENTS, rest = parser.parse_known_args()
     main("MQTT in", rest, have_mosquitto)

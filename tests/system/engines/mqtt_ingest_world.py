@@ -21,7 +21,7 @@ EVERYTHING = '[[mqtt.map]]\nfilter = "#"\n'
 class MqttIngestWorld:
     """`keys` are lines of [mqtt], `maps` the tables behind it; `port`: of a relay before the broker."""
 
-    def __init__(self, binaries, saves=False):
+    def __init__(self, binaries, saves=0):
         self.binaries = pathlib.Path(binaries).resolve()
         self._folder = tempfile.TemporaryDirectory(prefix="spillway-mqtt-ingest-")
         self._queue = tempfile.TemporaryDirectory(prefix="spillway-queue-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None)
