@@ -9,8 +9,8 @@ namespace spillway::core {
 
 namespace {
 
-constexpr std::array<std::string_view, 7> kKeys{"gateway", "stream", "uplink", "consumer",
-                                                "iceoryx", "api",    "capture"};
+constexpr std::array<std::string_view, 8> kKeys{"gateway", "stream", "uplink",  "consumer",
+                                                "iceoryx", "api",    "capture", "mqtt"};
 constexpr std::array<std::string_view, 4> kLaterKeys{"ingest", "workflow", "sink", "agent"};
 /// Far above what a person writes; a wrong file (a database, a log) is refused before it is read
 /// whole.
@@ -37,6 +37,8 @@ Result<Config> read_root(const toml::table& root, const std::string& path) {
   if (api != nullptr) SPILLWAY_CHECKED(read_api(*api, config));
   SPILLWAY_TRY(captures, reader.tables("capture"));
   for (const toml::table* capture : captures) SPILLWAY_CHECKED(read_capture(*capture, config));
+  SPILLWAY_TRY(mqtt, reader.table("mqtt"));
+  if (mqtt != nullptr) SPILLWAY_CHECKED(read_mqtt_ingest(*mqtt, config));
   return config;
 }
 

@@ -27,10 +27,11 @@ namespace spillway::core {
                                     const std::string& path, TlsConfig& tls);
 [[nodiscard]] Result<void> read_consumer(const toml::table& table, Config& config);
 
-/// What puts records in from outside: [iceoryx], [api], [[capture]].
+/// What puts records in from outside: [iceoryx], [api], [[capture]], [mqtt].
 [[nodiscard]] Result<void> read_iceoryx(const toml::table& table, Config& config);
 [[nodiscard]] Result<void> read_api(const toml::table& table, Config& config);
 [[nodiscard]] Result<void> read_capture(const toml::table& table, Config& config);
+[[nodiscard]] Result<void> read_mqtt_ingest(const toml::table& table, Config& config);
 
 /// Of [consumer]: what is applied, and whose; after its listen and tls.
 [[nodiscard]] Result<void> read_consumer_rules(const TableReader& reader, ConsumerConfig& consumer);

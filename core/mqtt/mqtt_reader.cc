@@ -2,13 +2,16 @@
 
 #include <poll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <limits>
+#include <utility>
 
 namespace spillway::core {
 
@@ -17,7 +20,8 @@ namespace {
 constexpr std::uint64_t kMsNs = 1'000'000;
 constexpr std::uint64_t kSecondNs = 1'000'000'000;
 constexpr std::uint64_t kPollMsMax = 100;
-constexpr int kQosOnce = 1;
+/// For the broker to read what was sent, and to close the connection.
+constexpr std::uint64_t kGoodbyeNs = 3 * kSecondNs;
 /// The session never ends.
 constexpr std::uint32_t kExpiryNever = std::numeric_limits<std::uint32_t>::max();
 /// In CONNACK's flags.
@@ -78,9 +82,9 @@ void MqttReader::set_callbacks() {
                                                const mosquitto_property* properties) {
     static_cast<MqttReader*>(self)->on_connected(reason, flags, properties);
   });
-  mosquitto_subscribe_v5_callback_set(client, [](mosquitto*, void* self, int, int count,
+  mosquitto_subscribe_v5_callback_set(client, [](mosquitto*, void* self, int packet_id, int count,
                                                  const int* granted, const mosquitto_property*) {
-    static_cast<MqttReader*>(self)->on_subscribed({granted, static_cast<std::size_t>(count)});
+    if (count == 1) static_cast<MqttReader*>(self)->on_subscribed(packet_id, *granted);
   });
   mosquitto_message_v5_callback_set(
       client, [](mosquitto*, void* self, const mosquitto_message* message,
@@ -91,6 +95,22 @@ void MqttReader::set_callbacks() {
       client, [](mosquitto*, void* self, int reason, const mosquitto_property*) {
         static_cast<MqttReader*>(self)->on_disconnected(reason);
       });
+  if (!config_.wants_redelivered) return;
+  mosquitto_log_callback_set(client, [](mosquitto*, void* self, int, const char* line) {
+    static_cast<MqttReader*>(self)->on_log(line == nullptr ? "" : line);
+  });
+}
+
+/// The library shows the DUP flag to nobody but in the line that it logs before it hands a message over. With another
+/// library's words no message counts as redelivered.
+void MqttReader::on_log(std::string_view line) {
+  for (const std::string_view part :
+       {std::string_view("Client "), std::string_view(config_.client_id),
+        std::string_view(" received PUBLISH (d1,")}) {
+    if (!line.starts_with(part)) return;
+    line.remove_prefix(part.size());
+  }
+  next_is_redelivered_ = true;
 }
 
 Result<void> MqttReader::begin() {
@@ -141,15 +161,32 @@ Result<void> MqttReader::await_subscription(std::uint64_t until_ns) {
 }
 
 Result<void> MqttReader::subscribe() {
-  std::vector<char*> filters;
-  // The library's C interface is not const; it copies them.
-  for (std::string& filter : config_.filters) filters.push_back(filter.data());
-  const int status = mosquitto_subscribe_multiple(
-      client_.get(), nullptr, static_cast<int>(filters.size()), filters.data(), kQosOnce,
-      MQTT_SUB_OPT_SEND_RETAIN_NEVER, nullptr);
-  if (status == MOSQ_ERR_SUCCESS) return {};
-  return fail(ErrorCode::kInvalidArgument,
-              config_.address.what() + ": cannot subscribe: " + mosquitto_strerror(status));
+  SPILLWAY_CHECKED(unsubscribe());
+  for (std::size_t i = 0; i < config_.filters.size(); ++i) {
+    const MqttFilter& wanted = config_.filters[i];
+    int packet_id = 0;
+    const int status = mosquitto_subscribe_v5(
+        client_.get(), &packet_id, wanted.filter.c_str(), wanted.qos,
+        wanted.retained ? MQTT_SUB_OPT_SEND_RETAIN_NEW : MQTT_SUB_OPT_SEND_RETAIN_NEVER, nullptr);
+    if (status != MOSQ_ERR_SUCCESS) {
+      return fail(ErrorCode::kInvalidArgument, config_.address.what() + ": cannot subscribe to " +
+                                                   wanted.filter + ": " +
+                                                   mosquitto_strerror(status));
+    }
+    subscribing_[packet_id] = i;
+  }
+  return {};
+}
+
+/// Its answer comes before those to the subscriptions, and says nothing of use.
+Result<void> MqttReader::unsubscribe() {
+  for (const std::string& filter : config_.former_filters) {
+    const int status = mosquitto_unsubscribe(client_.get(), nullptr, filter.c_str());
+    if (status == MOSQ_ERR_SUCCESS) continue;
+    return fail(ErrorCode::kInvalidArgument, config_.address.what() + ": cannot unsubscribe from " +
+                                                 filter + ": " + mosquitto_strerror(status));
+  }
+  return {};
 }
 
 Result<void> MqttReader::check(int status) {
@@ -235,14 +272,32 @@ bool MqttReader::hand_over(const OnMessage& on_message, std::size_t& messages_le
     const Held one = std::move(held_.front());
     held_.pop_front();
     --messages_left;
-    if (!on_message({one.tag, one.payload, &one.properties})) return false;
+    if (!on_message({one.tag, one.topic, one.payload, &one.properties, one.qos, one.packet_id,
+                     one.redelivered})) {
+      return false;
+    }
   }
   return messages_left != 0;
 }
 
 Result<void> MqttReader::settle(std::uint64_t tag) {
+  if (client_ == nullptr) {
+    gate_.settled(tag);
+    return {};
+  }
+  // Who has gone, or has given this client up, reads no acknowledgement: none is to have left. The end of the
+  // connection may stand behind what was not yet read; a client that was silent for 1.5 keep_alive is given up, and
+  // the last word may have been one keep_alive before the first message.
+  const std::uint64_t held_ns = gate_.held_ns(now_ns());
+  if (held_ns > config_.keep_alive_ns / 2) {
+    return fail(ErrorCode::kUnavailable,
+                config_.address.what() + ": nothing could be acknowledged for " +
+                    std::to_string(held_ns / kSecondNs) +
+                    " s, and it may have given this client up: connects anew");
+  }
+  pollfd socket{mosquitto_socket(client_.get()), POLLRDHUP, 0};
+  if (::poll(&socket, 1, 0) != 0) return check(MOSQ_ERR_CONN_LOST);
   gate_.settled(tag);
-  if (client_ == nullptr) return {};
   return write();
 }
 
@@ -260,23 +315,27 @@ void MqttReader::on_connected(int reason, int flags, const mosquitto_property* p
   if (auto asked = subscribe(); !asked) fail_with(std::move(asked).error());
 }
 
-void MqttReader::on_subscribed(std::span<const int> granted) {
-  for (std::size_t i = 0; i < granted.size() && i < config_.filters.size(); ++i) {
-    const std::string tried =
-        config_.address.what() + ": cannot subscribe to " + config_.filters[i];
-    if (granted[i] >= kReasonErrorMin) return fail_with(mqtt_reason_error(tried, granted[i]));
-    if (granted[i] < kQosOnce) {
-      return fail_with({ErrorCode::kRefused, tried + ": it gives no more than QoS 0"});
-    }
+void MqttReader::on_subscribed(int packet_id, int granted) {
+  const auto asked = subscribing_.find(packet_id);
+  if (asked == subscribing_.end()) return;
+  const MqttFilter& wanted = config_.filters[asked->second];
+  subscribing_.erase(asked);
+  const std::string tried = config_.address.what() + ": cannot subscribe to " + wanted.filter;
+  if (granted >= kReasonErrorMin) return fail_with(mqtt_reason_error(tried, granted));
+  if (granted < wanted.qos) {
+    return fail_with({ErrorCode::kRefused, tried + ": it gives no more than QoS 0"});
   }
-  subscribed_ = true;
+  subscribed_ = subscribing_.empty();
 }
 
 void MqttReader::on_message(const mosquitto_message& message,
                             const mosquitto_property* properties) {
   const auto* data = static_cast<const std::byte*>(message.payload);
   const std::size_t size = data == nullptr ? 0 : static_cast<std::size_t>(message.payloadlen);
-  held_.push_back({gate_.received(now_ns()), std::vector<std::byte>(data, data + size),
+  held_.push_back({gate_.received(now_ns()), message.topic == nullptr ? "" : message.topic,
+                   std::vector<std::byte>(data, data + size), message.qos,
+                   static_cast<std::uint16_t>(message.mid),
+                   std::exchange(next_is_redelivered_, false),
                    properties_of(properties, config_.property_prefix)});
 }
 
@@ -286,11 +345,27 @@ void MqttReader::on_disconnected(int reason) {
   fail_with(mqtt_reason_error(config_.address.what() + " ended the connection", reason));
 }
 
+/// Closed while something unread stands in it, a socket is reset, and the acknowledgements that the broker has not yet
+/// read go with it. The library closes its descriptor with the farewell: `end` is another one of the same socket.
+void MqttReader::say_farewell() {
+  pollfd end{::dup(mosquitto_socket(client_.get())), POLLIN, 0};
+  mosquitto_disconnect_v5(client_.get(), MQTT_RC_NORMAL_DISCONNECTION, nullptr);
+  static_cast<void>(mosquitto_loop_write(client_.get(), 1));
+  if (end.fd < 0) return;
+  ::shutdown(end.fd, SHUT_WR);
+  std::array<std::byte, 4096> passed_over{};
+  const std::uint64_t until_ns = now_ns() + kGoodbyeNs;
+  while (now_ns() < until_ns && ::poll(&end, 1, kPollMsMax) >= 0) {
+    const auto size = ::recv(end.fd, passed_over.data(), passed_over.size(), MSG_DONTWAIT);
+    if (size == 0 || (size < 0 && errno != EAGAIN)) break;
+  }
+  ::close(end.fd);
+}
+
 void MqttReader::disconnect() {
   // A farewell stands in the queue behind acknowledgements; without it the broker sees the socket close.
   if (client_ != nullptr && connected_ && gate_.may_write() && !failure_) {
-    mosquitto_disconnect_v5(client_.get(), MQTT_RC_NORMAL_DISCONNECTION, nullptr);
-    static_cast<void>(mosquitto_loop_write(client_.get(), 1));
+    say_farewell();
   }
   client_.reset();
   gate_ = {};
@@ -298,7 +373,9 @@ void MqttReader::disconnect() {
   failure_.reset();
   connected_ = false;
   greeted_ = false;
+  next_is_redelivered_ = false;
   subscribed_ = false;
+  subscribing_.clear();
   session_cut_s_.reset();
 }
 

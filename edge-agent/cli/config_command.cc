@@ -142,6 +142,27 @@ void print_engine(const core::EngineConfig& engine) {
   std::cout << '\n';
 }
 
+json::object describe(const core::MqttIngestConfig& mqtt) {
+  json::array maps;
+  for (const auto& map : mqtt.maps) {
+    maps.push_back({{"filter", map.filter},
+                    {"topic", map.topic},
+                    {"qos", map.qos},
+                    {"level", core::name_of(map.level)}});
+  }
+  return {{"broker", mqtt.url.scheme + "://" + mqtt.url.hosts_text()},
+          {"client_id", mqtt.client_id},
+          {"maps", std::move(maps)}};
+}
+
+void print_mqtt(const core::MqttIngestConfig& mqtt) {
+  for (const auto& map : mqtt.maps) {
+    std::cout << "mqtt      " << mqtt.url.scheme << "://" << mqtt.url.hosts_text() << ' '
+              << map.filter << " -> " << map.topic << "; QoS " << map.qos << ", "
+              << core::name_of(map.level) << '\n';
+  }
+}
+
 std::string name_of(const core::IceoryxMapConfig& map) {
   return map.service + "/" + map.instance + "/" + map.event;
 }
@@ -207,6 +228,7 @@ json::object describe(const core::Config& config) {
     }
     out["iceoryx"] = std::move(maps);
   }
+  if (config.mqtt) out["mqtt"] = describe(*config.mqtt);
   if (config.api) {
     out["api"] = {{"socket", config.api->socket}, {"listen", config.api->listen}};
   }
@@ -264,6 +286,7 @@ void print_text(const core::Config& config) {
       std::cout << "iceoryx   " << name_of(map) << " -> " << map.topic << '\n';
     }
   }
+  if (config.mqtt) print_mqtt(*config.mqtt);
   if (config.api) {
     std::cout << "api      ";
     for (const auto& door : {config.api->socket, config.api->listen}) {
@@ -299,6 +322,7 @@ const std::map<std::string, bool (*)(const core::Config&)> kParts{
     {"api", [](const core::Config& config) { return config.api.has_value(); }},
     {"capture", [](const core::Config& config) { return !config.captures.empty(); }},
     {"iceoryx", [](const core::Config& config) { return config.iceoryx.has_value(); }},
+    {"mqtt", [](const core::Config& config) { return config.mqtt.has_value(); }},
 };
 
 int run_has(const std::string& part, const std::string& path) {

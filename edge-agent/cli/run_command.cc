@@ -33,6 +33,7 @@ int run_all(const std::string& config_path) {
   }
   if (config->iceoryx) children.push_back(child("spillway-iceoryx", ""));
   if (config->api) children.push_back(child("spillway-api", ""));
+  if (config->mqtt) children.push_back(child("spillway-mqtt", ""));
   block_signals();
   return Supervisor(std::move(children)).run();
 }

@@ -111,7 +111,7 @@ int run_status(const Directories& directories, StatusForm form) {
                       {"cursors", cursors(*config)},
                       {"uplinks", uplinks(*config)}};
   // The adapters that run here, each with its own document.
-  for (const char* adapter : {"iceoryx", "api", "capture"}) {
+  for (const char* adapter : {"iceoryx", "api", "capture", "mqtt"}) {
     auto document = read_object(queue_dir + "/" + adapter + ".status");
     if (document.is_object()) status[adapter] = std::move(document);
   }

@@ -7,6 +7,7 @@
 #include "edge-agent/cli/status_capture.h"
 #include "edge-agent/cli/status_ingest.h"
 #include "edge-agent/cli/status_json.h"
+#include "edge-agent/cli/status_mqtt.h"
 
 namespace spillway::cli {
 namespace {
@@ -357,6 +358,7 @@ std::string status_metrics(const json::object& object) {
   if (const auto* cursors = member(status, "cursors")) add_cursors(out, *cursors);
   add_iceoryx(out, status);
   add_captures(out, status);
+  add_mqtt(out, status);
   return out.text();
 }
 

@@ -11,6 +11,7 @@
 #include "edge-agent/cli/status_ingest.h"
 #include "edge-agent/cli/status_json.h"
 #include "edge-agent/cli/status_links.h"
+#include "edge-agent/cli/status_mqtt.h"
 
 namespace spillway::cli {
 namespace {
@@ -263,6 +264,7 @@ std::string status_text(const json::object& object) {
   print_iceoryx(out, status);
   print_api(out, status);
   print_captures(out, status);
+  print_mqtt(out, status);
   return out.str();
 }
 

@@ -19,8 +19,10 @@ TEST(AckGate, nothing_is_written_while_one_message_is_unsettled) {
   EXPECT_FALSE(gate.may_write());
   gate.settled(1);
   EXPECT_FALSE(gate.may_write());
+  EXPECT_EQ(gate.held_ns(kStart + 7), 7U);
   gate.settled(2);
   EXPECT_TRUE(gate.may_write());
+  EXPECT_EQ(gate.held_ns(kStart + 9), 0U);
   gate.settled(1);  // said late: it opens and closes nothing
   EXPECT_TRUE(gate.may_write());
 }

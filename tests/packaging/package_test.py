@@ -33,7 +33,8 @@ MUST_HAVE = {
     "libspillway-dev": {"/usr/include/spillway/spillway.h", "/usr/include/spillway/producer.h"},
     "libspillway0": set(),
 }  # fmt: skip
-SOMETIMES = {"spillway-ingest-capture": "spillway-capture", "spillway-ingest-iceoryx": "spillway-iceoryx"}
+SOMETIMES = {"spillway-ingest-capture": "spillway-capture", "spillway-ingest-iceoryx": "spillway-iceoryx",
+             "spillway-ingest-mqtt": "spillway-mqtt"}  # fmt: skip
 
 
 class Packages(unittest.TestCase):
@@ -121,7 +122,7 @@ class Packages(unittest.TestCase):
         shipped = self.root / "etc/spillway/spillway.toml"
         broken = self.root / "broken.toml"
         broken.write_text("[gatway]\n")
-        for part, path, code in (("uplink", shipped, 1), ("api", shipped, 1), ("capture", shipped, 1), ("iceoryx", shipped, 1),
+        for part, path, code in (("uplink", shipped, 1), ("api", shipped, 1), ("capture", shipped, 1), ("iceoryx", shipped, 1), ("mqtt", shipped, 1),
                                  ("uplink", broken, 2), ("consumer", self.root / "etc/spillway/consumer.toml", 0)):  # fmt: skip
             ended = subprocess.run([ARGUMENTS.build / "bin/spillway", "config", "has", part, path], capture_output=True)
             self.assertEqual(code, ended.returncode, (part, path, ended.stderr))

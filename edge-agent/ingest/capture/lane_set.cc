@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <optional>
 
+#include "edge-agent/ingest/lane_parts.h"
 #include "edge-agent/schemas/builtin_schemas.h"
 #include "spillway/core/format.h"
 #include "spillway/core/frame.h"
@@ -25,23 +26,6 @@ using core::Result;
 constexpr std::chrono::milliseconds kTurn{100};
 
 Producer::TimePoint turn_end() { return std::chrono::steady_clock::now() + kTurn; }
-
-tl::unexpected<core::Error> lane_error(Status status, const std::string& topic) {
-  const std::string what = "the lane for " + topic + ": " + status_text(status);
-  switch (status) {
-    case Status::kInvalid:
-      return core::fail(ErrorCode::kInvalidArgument, what + ": " + error_detail());
-    case Status::kTooLarge:
-      return core::fail(ErrorCode::kInvalidArgument,
-                        what +
-                            ": its stream's segments take no record of this size; lower "
-                            "max_record_bytes, or raise segment_bytes");
-    case Status::kPermission:
-      return core::fail(ErrorCode::kPermission, what + ": " + error_detail());
-    default:
-      return core::fail(ErrorCode::kUnavailable, what + ": " + error_detail());
-  }
-}
 
 /// When the lane was made, as its own header says, which one of this process's descriptors can read: a
 /// lane's file is made without a name, so no descriptor tells of the one that it was given.
@@ -109,10 +93,7 @@ tl::unexpected<core::Error> LaneSet::lost(const Lane& lane, Status status) {
 
 Result<void> LaneSet::wait_for_room(Lane& lane, std::size_t size) {
   Producer& producer = lane.producer;
-  // At worst as much is skipped at the ring's end as the frame takes.
-  const std::uint64_t wanted = 2 * core::frame_bytes(size) + core::kFrameHeaderBytes;
-  while (producer.position() - producer.reached_position(Level::kProcessSafe) + wanted >
-         producer.capacity()) {
+  while (!has_room(producer, size)) {
     const Status status = producer.flush_until(turn_end(), Level::kProcessSafe);
     if (status != Status::kOk && status != Status::kTimeout) return lost(lane, status);
     SPILLWAY_CHECKED(go_on_());

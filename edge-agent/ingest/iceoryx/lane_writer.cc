@@ -1,9 +1,8 @@
 #include "edge-agent/ingest/iceoryx/lane_writer.h"
 
+#include "edge-agent/ingest/lane_parts.h"
 #include "spillway/core/env/posix_env.h"
-#include "spillway/core/frame.h"
 #include "spillway/core/schema.h"
-#include "spillway/core/topic.h"
 
 namespace spillway::agent::iceoryx {
 namespace {
@@ -28,14 +27,7 @@ core::Result<std::vector<std::byte>> load_schema(const std::string& path) {
 }  // namespace
 
 std::string producer_name_of(const core::IceoryxMapConfig& map) {
-  std::string name = map.service + "/" + map.instance + "/" + map.event;
-  if (name.size() <= core::kProducerNameBytesMax) return name;
-  const std::string hash =
-      core::fingerprint_text(core::schema_fingerprint(std::as_bytes(std::span(name))));
-  std::size_t kept = core::kProducerNameBytesMax - hash.size() - 1;
-  // Not in the middle of a character.
-  while (kept > 0 && (static_cast<unsigned char>(name[kept]) & 0xC0U) == 0x80U) --kept;
-  return name.substr(0, kept) + "~" + hash;
+  return fitting_producer_name(map.service + "/" + map.instance + "/" + map.event);
 }
 
 core::Result<std::unique_ptr<LaneWriter>> LaneWriter::open(const std::string& queue_dir,
@@ -71,12 +63,7 @@ Status LaneWriter::put(std::span<const std::byte> sample) {
 
 bool LaneWriter::has_room(std::size_t size) {
   if (!producer_.is_open()) return true;  // put opens it
-  // What the lane refuses for its size never has room: that is for put to say.
-  if (size > producer_.record_bytes_max()) return true;
-  const std::uint64_t frame = core::frame_bytes(size);
-  const std::uint64_t used = producer_.position() - producer_.reached_position(Level::kProcessSafe);
-  // At worst as much is skipped at the ring's end as the frame takes.
-  if (used + 2 * frame + core::kFrameHeaderBytes <= producer_.capacity()) return true;
+  if (agent::has_room(producer_, size)) return true;
   return producer_.flush_until({}, Level::kProcessSafe) == Status::kSetAside;
 }
 

@@ -24,18 +24,22 @@ def have_mosquitto():
 
 class MosquittoServer:
     """`extra` are more lines of its configuration. Its default keeps 1,000 messages for whoever is away and throws away the
-    rest: a queue for a consumer wants `max_queued_messages 0`."""
+    rest: a queue for a consumer wants `max_queued_messages 0`. It writes its store after so many changes
+    (`saves`), whole, and at its end; 0: at its end alone."""
 
-    def __init__(self, folder, extra="allow_anonymous true"):
+    def __init__(self, folder, extra="allow_anonymous true", saves=1):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
-        config = self.folder / "mosquitto.conf"
-        config.write_text(
+        self.daemon = Daemon("mosquitto", [PROGRAM, "-c", self.folder / "mosquitto.conf"], self.folder)
+        self.saving = f"autosave_interval {saves}\nautosave_on_changes true"
+        self.configure(extra)
+
+    def configure(self, extra):
+        (self.folder / "mosquitto.conf").write_text(
             f"user root\nlistener {self.port} 127.0.0.1\npersistence true\npersistence_location {self.folder}/\n"
-            f"autosave_interval 1\nautosave_on_changes true\nmax_queued_messages 0\nmax_inflight_messages 1000\n{extra}\n"
+            f"{self.saving}\nmax_queued_messages 0\nmax_inflight_messages 1000\n{extra}\n"
         )
-        self.daemon = Daemon("mosquitto", [PROGRAM, "-c", config], self.folder)
 
     @property
     def url(self):

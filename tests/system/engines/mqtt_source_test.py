@@ -17,51 +17,11 @@ import envelopes  # noqa: E402
 from engine_tests import main  # noqa: E402
 from harness import Daemon, wait_until  # noqa: E402
 from mosquitto_server import MosquittoServer, have_mosquitto  # noqa: E402
+from mqtt_publisher import Publisher, make_certificate  # noqa: E402
 from mqtt_watch import MqttWatch  # noqa: E402
 from sink_world import SinkWorld, holds  # noqa: E402
 
 ARGUMENTS = None
-TOPIC = "spillway/test"
-
-
-class Publisher:
-    """Another client than Spillway's: QoS 1, and waits for each acknowledgement."""
-
-    def __init__(self, server, tls=None):
-        import paho.mqtt.client as mqtt
-
-        self.client = mqtt.Client("publisher", protocol=mqtt.MQTTv5)
-        if tls:
-            self.client.tls_set(tls)
-        self.client.max_inflight_messages_set(100)
-        self.client.connect("127.0.0.1", server.port)
-        self.client.loop_start()
-
-    def publish(self, messages, qos=1, topic=TOPIC, retain=False):
-        from paho.mqtt.packettypes import PacketTypes
-        from paho.mqtt.properties import Properties
-
-        waiting = []
-        for headers, payload in messages:
-            properties = Properties(PacketTypes.PUBLISH)
-            pairs = list(headers.items()) if isinstance(headers, dict) else headers
-            if pairs:
-                properties.UserProperty = pairs
-            waiting.append(self.client.publish(topic, payload, qos, retain, properties))
-        for one in waiting:
-            one.wait_for_publish(60)
-
-    def close(self):
-        self.client.disconnect()
-        self.client.loop_stop()
-
-
-def make_certificate(folder, name):
-    certificate, key = folder / f"{name}.pem", folder / f"{name}.key"
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30",
-                    "-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate],
-                   check=True, capture_output=True)  # fmt: skip
-    return certificate, key
 
 
 def records(first, count, gateway=1):

@@ -64,6 +64,8 @@ class MqttWatch:
             while data := source.recv(65536):
                 look(list(packets.take(data)))
                 sink.sendall(data)
+            # The other direction goes on: the broker may still have acknowledgements to read.
+            return sink.shutdown(socket.SHUT_WR)
         for end in (source, sink):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)

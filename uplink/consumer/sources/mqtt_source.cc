@@ -23,7 +23,7 @@ core::MqttReaderConfig reader_config(const core::SourceConfig& config, std::stri
   core::MqttReaderConfig reader;
   reader.address = {config.url, std::move(password), config.tls, "[consumer.source.tls]"};
   reader.client_id = config.client_id;
-  reader.filters = config.filters;
+  for (const std::string& filter : config.filters) reader.filters.push_back({filter});
   reader.session_expiry_ns = config.session_expiry_ns;
   reader.keep_alive_ns = config.keep_alive_ns;
   reader.receive_maximum = config.receive_maximum;

@@ -14,6 +14,7 @@
 #include "spillway/core/engine_config.h"
 #include "spillway/core/format.h"
 #include "spillway/core/ingest_config.h"
+#include "spillway/core/mqtt_ingest_config.h"
 #include "spillway/core/result.h"
 #include "spillway/core/source_config.h"
 #include "spillway/core/stream.h"
@@ -132,6 +133,7 @@ struct Config {
   std::optional<IceoryxConfig> iceoryx;
   std::optional<ApiConfig> api;
   std::vector<CaptureConfig> captures;
+  std::optional<MqttIngestConfig> mqtt;
 };
 
 /// kNotFound, kPermission, or kInvalidArgument with "FILE:LINE: ..." for the first thing that is

@@ -38,6 +38,10 @@ class AckGate {
     if (tag > settled_) settled_ = tag;
   }
   [[nodiscard]] bool may_write() const { return settled_ == received_; }
+  /// How long messages have been unsettled; 0: none is.
+  [[nodiscard]] std::uint64_t held_ns(std::uint64_t now_ns) const {
+    return may_write() ? 0 : now_ns - held_since_ns_;
+  }
   [[nodiscard]] bool may_read(std::uint64_t now_ns) const {
     return may_write() || now_ns - held_since_ns_ < kHoldNsMax;
   }
