@@ -19,7 +19,6 @@
 namespace spillway::agent::capture {
 namespace {
 
-using core::ErrorCode;
 using core::Result;
 
 /// So long is waited at a time, before the caller is asked.
