@@ -7,6 +7,7 @@
 #include "edge-agent/ingest/mqtt/mqtt_daemon.h"
 #include "spillway/core/env/posix_env.h"
 #include "spillway/core/log.h"
+#include "spillway/core/sandbox.h"
 
 namespace {
 
@@ -29,6 +30,7 @@ core::Result<void> run(const std::string& config_path) {
                       config.path + " has no [mqtt] section: nothing to do");
   }
   block_signals();
+  if (config.gateway.sandbox) core::lock_down({core::Network::kConnects, true, {}});
   spillway::agent::mqtt::MqttDaemon(core::env::posix_env(), config).run();
   return {};
 }
