@@ -19,7 +19,7 @@ import unittest
 from harness import free_port
 
 ARGUMENTS = None
-WATCHDOG_S = 1.0
+WATCHDOG_S = 3.0  # half of it is no whole number of the agent's seconds between two looks
 PATIENCE_S = 30.0
 
 CONFIG = """
