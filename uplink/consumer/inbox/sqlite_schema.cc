@@ -175,6 +175,9 @@ Result<Database> open_inbox_database(const std::string& path) {
   // Looked at before anything is set: a pragma that writes would already change a newer file.
   SPILLWAY_CHECKED(check_schema(raw, path));
   SPILLWAY_CHECKED(execute(raw, "PRAGMA journal_mode = WAL", "cannot set WAL on inbox " + path));
+  // What a large statement puts aside would be a file in /tmp, where the consumer's sandbox lets it write none.
+  SPILLWAY_CHECKED(
+      execute(raw, "PRAGMA temp_store = MEMORY", "cannot set temp_store on inbox " + path));
   SPILLWAY_CHECKED(
       execute(raw, "PRAGMA synchronous = FULL", "cannot set synchronous on inbox " + path));
   SPILLWAY_CHECKED(execute(raw, "PRAGMA wal_autocheckpoint = 4000; PRAGMA cache_size = -16000",
