@@ -1,24 +1,19 @@
 // CaptureDaemon: runs every [[capture]] of a configuration, each on a thread of its own, and shows in
 // <queue_dir>/capture.status how they do.
 //
-// A capture that fails is tried again, after a pause that grows up to kRestMax: the process ends for no
+// A capture that fails is tried again, after a pause that grows (Pauses): the process ends for no
 // error of a source, so that one database cannot take the others' capture down.
 #pragma once
 
-#include <chrono>
 #include <thread>
 
+#include "edge-agent/ingest/adapter_loop.h"
 #include "edge-agent/ingest/capture/capture_run.h"
 
 namespace spillway::agent::capture {
 
 class CaptureDaemon {
  public:
-  static constexpr std::chrono::milliseconds kRestMin{250};
-  static constexpr std::chrono::milliseconds kRestMax{10'000};
-  /// A life this long has proved that it works: the pause is short again.
-  static constexpr std::chrono::seconds kStableAfter{10};
-
   CaptureDaemon(core::env::Env& env, const core::Config& config);
   ~CaptureDaemon();
   CaptureDaemon(const CaptureDaemon&) = delete;
@@ -35,16 +30,13 @@ class CaptureDaemon {
   };
 
   void work(Worker& worker);
-  void rest(std::chrono::milliseconds time) const;
-  void show_status();
   [[nodiscard]] std::string render() const;
 
   core::env::Env& env_;
   const core::Config& config_;
   std::atomic<bool> stop_{false};
   std::vector<std::unique_ptr<Worker>> workers_;
-  std::string shown_;
-  bool shows_ = true;
+  StatusPage page_{env_, config_, "capture"};
 };
 
 }  // namespace spillway::agent::capture

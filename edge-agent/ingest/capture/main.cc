@@ -4,7 +4,6 @@
 // configuration); 3 the system failed.
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <csignal>
 #include <functional>
 #include <iostream>
 
@@ -30,14 +29,6 @@ struct Wishes {
   bool dry_run = false;
 };
 
-void block_signals() {
-  sigset_t set;
-  sigemptyset(&set);
-  for (const int signal : {SIGTERM, SIGINT}) sigaddset(&set, signal);
-  ::sigprocmask(SIG_BLOCK, &set, nullptr);
-  ::signal(SIGPIPE, SIG_IGN);
-}
-
 Result<core::Config> load(const Wishes& wishes) {
   SPILLWAY_TRY(config, core::load_config(wishes.config_path));
   if (config.captures.empty()) {
@@ -56,7 +47,7 @@ Result<core::Config> load(const Wishes& wishes) {
 
 Result<void> run_daemon(const Wishes& wishes) {
   SPILLWAY_TRY(config, load(wishes));
-  block_signals();
+  spillway::agent::block_signals();
   if (config.gateway.sandbox) core::lock_down({core::Network::kConnects, true, {}});
   capture::CaptureDaemon(core::env::posix_env(), config).run();
   return {};

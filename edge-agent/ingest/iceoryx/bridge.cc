@@ -8,6 +8,7 @@
 #include <csignal>
 #include <cstring>
 
+#include "edge-agent/ingest/adapter_loop.h"
 #include "edge-agent/ingest/iceoryx/reader.h"
 #include "edge-agent/ingest/iceoryx/roudi_watch.h"
 #include "spillway/core/log.h"
@@ -19,15 +20,6 @@ constexpr long kTickNs = 100'000'000;
 constexpr std::uint64_t kStatusEveryNs = 1'000'000'000;
 /// A RouDi that reads nothing for so long hangs. Nobody but who restarts it can help.
 constexpr std::uint64_t kHangsAfterNs = 3'000'000'000;
-
-int next_signal() {
-  sigset_t set;
-  sigemptyset(&set);
-  for (const int signal : {SIGCHLD, SIGTERM, SIGINT}) sigaddset(&set, signal);
-  const timespec wait{0, kTickNs};
-  const int signal = ::sigtimedwait(&set, nullptr, &wait);
-  return signal < 0 ? 0 : signal;
-}
 
 ChildEnd end_of(int status) {
   if (!WIFEXITED(status)) return ChildEnd::kFailed;
@@ -96,7 +88,7 @@ core::Result<bool> Bridge::lock_queue() {
 core::Result<void> Bridge::run() {
   notifier_.ready();
   while (!keeper_.stopped()) {
-    const int signal = next_signal();
+    const int signal = next_signal(kTickNs, {SIGCHLD});
     if (signal == SIGTERM || signal == SIGINT) {
       spdlog::info("ended by signal {}", signal);
       notifier_.stopping();

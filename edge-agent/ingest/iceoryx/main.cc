@@ -6,6 +6,7 @@
 #include <csignal>
 #include <iostream>
 
+#include "edge-agent/ingest/adapter_loop.h"
 #include "edge-agent/ingest/iceoryx/bridge.h"
 #include "spillway/core/env/posix_env.h"
 #include "spillway/core/log.h"
@@ -14,19 +15,11 @@ namespace {
 
 constexpr int kExitWrongUse = 2;
 
-void block_signals() {
-  sigset_t set;
-  sigemptyset(&set);
-  for (const int signal : {SIGCHLD, SIGTERM, SIGINT}) sigaddset(&set, signal);
-  ::sigprocmask(SIG_BLOCK, &set, nullptr);
-  ::signal(SIGPIPE, SIG_IGN);
-}
-
 spillway::core::Result<void> run(const std::string& config_path) {
   using spillway::agent::iceoryx::Bridge;
   SPILLWAY_TRY(config, spillway::core::load_config(config_path));
   SPILLWAY_TRY(bridge, Bridge::open(spillway::core::env::posix_env(), config));
-  block_signals();
+  spillway::agent::block_signals({SIGCHLD});
   return bridge->run();
 }
 

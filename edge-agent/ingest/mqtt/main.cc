@@ -2,7 +2,6 @@
 //
 // Exit codes: 0 ended by SIGTERM or SIGINT; 2 wrong use (flags, configuration); 3 the system failed.
 #include <CLI/CLI.hpp>
-#include <csignal>
 
 #include "edge-agent/ingest/mqtt/mqtt_daemon.h"
 #include "spillway/core/env/posix_env.h"
@@ -15,21 +14,13 @@ namespace core = spillway::core;
 
 constexpr int kExitWrongUse = 2;
 
-void block_signals() {
-  sigset_t set;
-  sigemptyset(&set);
-  for (const int signal : {SIGTERM, SIGINT}) sigaddset(&set, signal);
-  ::sigprocmask(SIG_BLOCK, &set, nullptr);
-  ::signal(SIGPIPE, SIG_IGN);
-}
-
 core::Result<void> run(const std::string& config_path) {
   SPILLWAY_TRY(config, core::load_config(config_path));
   if (!config.mqtt) {
     return core::fail(core::ErrorCode::kInvalidArgument,
                       config.path + " has no [mqtt] section: nothing to do");
   }
-  block_signals();
+  spillway::agent::block_signals();
   if (config.gateway.sandbox) core::lock_down({core::Network::kConnects, true, {}});
   spillway::agent::mqtt::MqttDaemon(core::env::posix_env(), config).run();
   return {};
