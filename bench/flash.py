@@ -7,16 +7,15 @@ syncs into a file that was written before, without a header, a checksum or a sec
 """
 
 import argparse
+import contextlib
 import ctypes
 import json
 import os
 import pathlib
 import random
 import shutil
-import signal
 import subprocess
 import sys
-import tempfile
 import time
 
 sys.dont_write_bytecode = True
@@ -24,6 +23,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from report import machine, table  # noqa: E402
 from report.ground import Device, Folder  # noqa: E402
 from report.programs import BenchError  # noqa: E402
+from report.shell import run, say, scratch  # noqa: E402
 
 RATES = (10, 100, 1000)
 RATIO_MAX = 1.15
@@ -49,10 +49,6 @@ compress = "never"
 segment_bytes = "{segment}"
 max_bytes = "{quota}"
 """
-
-
-def say(text):
-    print(text, file=sys.stderr, flush=True)
 
 
 class Ours:
@@ -183,7 +179,7 @@ class Floor:
 class Suite:
     def __init__(self, options, memory, disk):
         self.options = options
-        self.memory, self.disk = pathlib.Path(memory), pathlib.Path(disk)
+        self.memory, self.disk = memory, disk
         self.processes, self.grounds = [], []
         self.kind = Device
         chance = random.Random(1)
@@ -280,17 +276,8 @@ def main():
     if sys.argv[1:2] == ["--producer"]:
         return Ours.produce(int(sys.argv[2]), *sys.argv[3:])
     options = parse()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    options.out.mkdir(parents=True, exist_ok=True)
-    memory = tempfile.mkdtemp(prefix="spillway-flash-", dir="/dev/shm")
-    disk = tempfile.mkdtemp(prefix="flash-", dir=options.out)
-    suite = Suite(options, memory, disk)
-    try:
+    with scratch("flash", options.out) as (memory, disk), contextlib.closing(Suite(options, memory, disk)) as suite:
         rows = suite.run()
-    finally:
-        suite.close()
-        shutil.rmtree(memory, ignore_errors=True)
-        shutil.rmtree(disk, ignore_errors=True)
     print(table.as_text(as_table(rows, suite.kind.counts)))
     document = {"machine": machine.describe(options.out), "counted_by": suite.kind.counts, "rows": rows}
     (options.out / "flash.json").write_text(json.dumps(document, indent=1))
@@ -298,9 +285,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except BenchError as error:
-        sys.exit(f"bench: {error}")
-    except KeyboardInterrupt:
-        sys.exit("bench: stopped")
+    run(main)

@@ -13,7 +13,6 @@ import json
 import os
 import pathlib
 import shutil
-import signal
 import socket
 import statistics
 import subprocess
@@ -27,6 +26,7 @@ sys.path.insert(1, str(pathlib.Path(__file__).parent.parent / "tests" / "system"
 from certificates import make_certificates  # noqa: E402
 from report import machine, table  # noqa: E402
 from report.programs import BenchError  # noqa: E402
+from report.shell import run, say, scratch  # noqa: E402
 
 PROGRAMS = ("spillway-agent", "spillway-uplink", "spillway-consumer", "spillway")
 AGENT_BYTES_MAX = 3 << 19
@@ -66,10 +66,6 @@ module(load="imuxsock" SysSock.Use="off")
 input(type="imuxsock" Socket="{folder}/log" CreatePath="on")
 action(type="omfile" file="{folder}/messages" queue.type="LinkedList" queue.filename="spool" queue.saveOnShutdown="on")
 """
-
-
-def say(text):
-    print(text, file=sys.stderr, flush=True)
 
 
 def wait_until(condition, what):
@@ -150,7 +146,7 @@ class Library:
 
 class Suite:
     def __init__(self, options, memory, disk):
-        self.options, self.memory, self.disk = options, pathlib.Path(memory), pathlib.Path(disk)
+        self.options, self.memory, self.disk = options, memory, disk
         self.library = Library(options.library)
         self.processes = []
         self.rows = []
@@ -385,20 +381,11 @@ def parse():
 
 def main():
     options = parse()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    options.out.mkdir(parents=True, exist_ok=True)
-    memory = tempfile.mkdtemp(prefix="spillway-footprint-", dir="/dev/shm")
-    disk = tempfile.mkdtemp(prefix="footprint-", dir=options.out)
-    suite = Suite(options, memory, disk)
-    try:
+    with scratch("footprint", options.out) as (memory, disk), contextlib.closing(Suite(options, memory, disk)) as suite:
         ahead = suite.spillway()
         suite.mosquitto()
         suite.rsyslog()
         sizes = {str(folder): {name: stripped_bytes(folder / name) for name in PROGRAMS} for folder in (options.bin, *options.also)}
-    finally:
-        suite.close()
-        shutil.rmtree(memory, ignore_errors=True)
-        shutil.rmtree(disk, ignore_errors=True)
     judged = bars(suite.rows, ahead)
     for each in as_tables(suite.rows, judged, sizes):
         print(table.as_text(each))
@@ -408,9 +395,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except BenchError as error:
-        sys.exit(f"bench: {error}")
-    except KeyboardInterrupt:
-        sys.exit("bench: stopped")
+    run(main)

@@ -13,18 +13,17 @@ import json
 import os
 import pathlib
 import shutil
-import signal
 import socket
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from report import machine, table  # noqa: E402
 from report.programs import BenchError  # noqa: E402
+from report.shell import run, say, scratch  # noqa: E402
 
 SMALL_BYTES = 1 << 20
 LARGE_BYTES = 10 << 30
@@ -47,10 +46,6 @@ name = "far"
 streams = ["bench"]
 url = "ws://127.0.0.1:{port}"
 """
-
-
-def say(text):
-    print(text, file=sys.stderr, flush=True)
 
 
 def peak_kib(pid):
@@ -201,7 +196,7 @@ SUBJECTS = {
 class Suite:
     def __init__(self, options, memory, disk):
         self.options = options
-        self.memory, self.disk = pathlib.Path(memory), pathlib.Path(disk)
+        self.memory, self.disk = memory, disk
         self.far_end = FarEnd()
         self.lines = []
 
@@ -267,20 +262,14 @@ def parse():
 
 def main():
     options = parse()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     options.out.mkdir(parents=True, exist_ok=True)
     if shutil.disk_usage(options.out).free < 1.2 * options.bytes:
         raise BenchError(f"{options.out} has no room for {options.bytes >> 20} MiB: give --out or --bytes")
-    memory = tempfile.mkdtemp(prefix="spillway-start-", dir="/dev/shm")
-    disk = tempfile.mkdtemp(prefix="start-", dir=options.out)
-    try:
+    with scratch("start", options.out) as (memory, disk):
         suite = Suite(options, memory, disk)
         about = machine.describe(disk)
         spills = suite.run()
         rows = suite.judged()
-    finally:
-        shutil.rmtree(memory, ignore_errors=True)
-        shutil.rmtree(disk, ignore_errors=True)
     print(table.as_text(as_table(rows, options.bytes)))
     (options.out / "start.json").write_text(json.dumps({"machine": about, "spills": spills, "rows": rows, "starts": suite.lines}, indent=1))
     print(f"\n{options.out / 'start.json'} holds every start")
@@ -288,9 +277,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except BenchError as error:
-        sys.exit(f"bench: {error}")
-    except KeyboardInterrupt:
-        sys.exit("bench: stopped")
+    run(main)
